@@ -1,0 +1,1 @@
+"""The command potp2p: parse, call, exit code."""

@@ -1,0 +1,1 @@
+"""What a person with a model uses: prepare, submit, watch and fetch."""

@@ -1,0 +1,61 @@
+"""Every bound the node obeys, with the reason for its value."""
+
+from typing import Final
+
+DIGEST_BYTES: Final = 32
+NODE_ID_BYTES: Final = 33
+ACCOUNT_BYTES: Final = 20
+SIGNATURE_BYTES: Final = 64
+
+VALIDATORS_MAX: Final = 100
+"""PBFT sends validators squared votes: 100 at 200 bytes a vote is 2 MB a phase."""
+
+CHUNK_BYTES: Final = 1 << 20
+"""Content-addressed unit; py-libp2p's own framing fails above 6.5 MB, gossip above 1 MB."""
+
+MESSAGE_BYTES_MAX: Final = CHUNK_BYTES + (1 << 16)
+"""One frame on any stream: a full chunk or block and its envelope."""
+
+GOSSIP_BYTES_MAX: Final = 100 * 1024
+"""One gossip message: deliveries above 100 KiB cost 6 ms of CPU and more each."""
+
+CBOR_DEPTH_MAX: Final = 8
+"""Deepest legal message: block range, block, header, body, certificate, vote, field."""
+
+TRANSACTION_BYTES_MAX: Final = 16 * 1024
+"""Largest is an audit reveal with a full trace."""
+
+BLOCK_BYTES_MAX: Final = 1 << 20
+BLOCK_TRANSACTIONS_MAX: Final = 2_000
+"""DESIGN section 13."""
+
+BLOB_BYTES_MAX: Final = 1 << 36
+"""64 GiB: a 16 billion parameter checkpoint in float32; its manifest stays under 2 MiB."""
+
+MANIFEST_CHUNKS_MAX: Final = BLOB_BYTES_MAX // CHUNK_BYTES
+
+HEIGHT_BOUND: Final = 1 << 48
+AMOUNT_BOUND: Final = 1 << 63
+VIEW_BOUND: Final = 1 << 32
+
+TRACE_ENTRIES_MIN: Final = 8
+"""Fewer could be guessed; DESIGN section 8.3."""
+TRACE_ENTRIES_MAX: Final = 512
+
+SHARDS_MAX: Final = 10_000
+SHARDS_PER_ROUND_MAX: Final = 1_024
+"""D8 exponents down to -32 leave room in int64 for 1,024 contributions."""
+ROUNDS_MAX: Final = 1_000_000
+TASKS_ACTIVE_MAX: Final = 64
+MINERS_MAX: Final = 4_096
+AUTHORS_RANKED: Final = 3
+
+FRAME_BYTES_MAX: Final = 1 << 20
+"""One command or report between node and worker; tensors cross as files, never in frames."""
+
+assert VALIDATORS_MAX >= 4, "PBFT needs 3f + 1 validators with f at least 1"
+assert BLOCK_BYTES_MAX <= MESSAGE_BYTES_MAX
+assert CHUNK_BYTES < MESSAGE_BYTES_MAX
+assert TRANSACTION_BYTES_MAX < GOSSIP_BYTES_MAX
+assert TRACE_ENTRIES_MIN <= TRACE_ENTRIES_MAX
+assert SHARDS_PER_ROUND_MAX <= 1_024

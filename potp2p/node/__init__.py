@@ -1,0 +1,1 @@
+"""Builds a node from adapters and services and runs it; holds no logic."""

@@ -1,0 +1,1 @@
+"""What a node tells the outside about itself; it observes and never decides."""

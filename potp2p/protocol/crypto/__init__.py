@@ -1,0 +1,1 @@
+"""Hashes, keys, signatures, Merkle trees and the public beacon."""

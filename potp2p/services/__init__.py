@@ -1,0 +1,1 @@
+"""trio tasks of a node: one owner per state, bounded channels between them."""

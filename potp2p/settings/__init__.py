@@ -1,0 +1,1 @@
+"""The operator's files: configuration, folders and keys."""

@@ -1,0 +1,1 @@
+"""What a worker process computes. The only home of torch; it owns no socket."""

@@ -1,0 +1,121 @@
+"""What a node may ask of a worker process; paths name files that were verified by hash before."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
+from potp2p.protocol.wire.fields import (
+    AccountField,
+    CountField,
+    RoundField,
+    ShardField,
+    TaskField,
+)
+from potp2p.protocol.wire.schema import Many, Text
+from potp2p.protocol.wire.tasks import TaskRules
+
+PathField = Annotated[str, Text(4096)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The identity that a payload and its trace commitment hash in."""
+
+    miner: AccountField
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Compute the contribution of one lease and write the payload file."""
+
+    KIND: ClassVar = 1
+    lease: Lease
+    rules: TaskRules
+    model: PathField
+    """config.json of the package."""
+    theta: PathField
+    """Checkpoint file of theta(t)."""
+    shard: PathField
+    """safetensors file of the shard."""
+    payload: PathField
+    """Where the payload is written, atomically and synced."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPayload:
+    """Check what needs no other payload: length, header, ranges, norm, not all zero."""
+
+    KIND: ClassVar = 2
+    lease: Lease
+    rules: TaskRules
+    theta: PathField
+    payload: PathField
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Compute theta(t+1) exactly from the round's set, in the order of shards."""
+
+    KIND: ClassVar = 3
+    rules: TaskRules
+    task: TaskField
+    round: RoundField
+    model: PathField
+    theta: PathField
+    payloads: Annotated[tuple[PathField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    result: PathField
+    """Where the next checkpoint is written."""
+    evaluation: PathField
+    """safetensors file of the evaluation set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Run a claimed lease again and measure the distance to the decoded payload."""
+
+    KIND: ClassVar = 4
+    lease: Lease
+    rules: TaskRules
+    model: PathField
+    theta: PathField
+    shard: PathField
+    payload: PathField
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Measure mean loss and accuracy of a checkpoint on a data file."""
+
+    KIND: ClassVar = 5
+    rules: TaskRules
+    model: PathField
+    theta: PathField
+    evaluation: PathField
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Check that a package is what its rules say and that its honest distance fits its class."""
+
+    KIND: ClassVar = 6
+    rules: TaskRules
+    model: PathField
+    theta: PathField
+    shards: Annotated[tuple[PathField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    evaluation: PathField
+    calibrate: bool
+    """Also run one lease with 1 and 2 threads and measure the distance (expensive)."""
+
+
+Command = Train | CheckPayload | Aggregate | Replay | Evaluate | Inspect
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFrame:
+    """One command with the number that its reports repeat."""
+
+    number: CountField
+    command: Command

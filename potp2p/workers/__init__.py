@@ -1,0 +1,1 @@
+"""One training process per device: start, frames, deadlines, bounded restarts."""
