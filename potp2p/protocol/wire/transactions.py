@@ -1,0 +1,248 @@
+"""
+Transactions: paid ones carry a nonce and a fee, free ones are allowed once per lease, audit or seat.
+
+A transaction's id hashes its body without the signature, so one statement has one id.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
+from potp2p.protocol.wire.fields import (
+    AccountField,
+    AmountField,
+    BlobField,
+    CountField,
+    CycleField,
+    DigestField,
+    EpochField,
+    LossField,
+    NodeField,
+    RoundField,
+    ShardField,
+    SignatureField,
+    TaskField,
+)
+from potp2p.protocol.wire.schema import Octets, Text, Uint
+from potp2p.protocol.wire.tasks import TaskRules
+from potp2p.protocol.wire.verification import Distances, SaltField, Trace
+
+TRANSACTION_DOMAIN: Final = "potp2p/transaction/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move money."""
+
+    KIND: ClassVar = 0
+    recipient: AccountField
+    amount: AmountField
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """Lock money as anyone's bond."""
+
+    KIND: ClassVar = 1
+    beneficiary: AccountField
+    amount: AmountField
+
+
+@dataclass(frozen=True, slots=True)
+class Unbond:
+    """Ask for own bond back; paid out after the unbonding delay."""
+
+    KIND: ClassVar = 2
+    amount: AmountField
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitTask:
+    """Order a training and escrow its budget."""
+
+    KIND: ClassVar = 3
+    package_root: BlobField
+    budget: AmountField
+    rules: TaskRules
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """End an own task at the end of its round; the unspent budget goes back."""
+
+    KIND: ClassVar = 4
+    task: TaskField
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterMiner:
+    """Offer a rig; the stamp costs seconds of hashing. Saying it again updates the offer."""
+
+    KIND: ClassVar = 16
+    devices: Annotated[int, Uint(65)]
+    memory_bytes: CountField
+    """Smallest device."""
+    classes: Annotated[int, Uint(256)]
+    """Bit per tolerance class."""
+    lowest_price: AmountField
+    """Per lease."""
+    payout: AccountField
+    name: Annotated[str, Text(32)]
+    stamp: Annotated[bytes, Octets(8)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A miner is there; once per cycle."""
+
+    KIND: ClassVar = 17
+    cycle: CycleField
+
+
+@dataclass(frozen=True, slots=True)
+class AttestPackage:
+    """A validator holds a task's package, its rules match and its device can judge it."""
+
+    KIND: ClassVar = 18
+    task: TaskField
+    fits: bool
+    """False: the package breaks its rules; f+1 of these end the task at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contribute:
+    """Claim a lease's result; payload id and trace commitment hash in miner, task, round and shard."""
+
+    KIND: ClassVar = 19
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    payload: BlobField
+    trace_commitment: DigestField
+    samples: CountField
+    loss_before: LossField
+    loss_after: LossField
+    diverged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attest:
+    """A validator holds and checked these payloads of a round: a bit per lease, in lease order."""
+
+    KIND: ClassVar = 20
+    task: TaskField
+    round: RoundField
+    bitmap: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+    """Bit i of byte i // 8, low bits first; no trailing zero byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """A validator's theta(t+1): the root over parameters, buffers and optimizer state, and its loss."""
+
+    KIND: ClassVar = 21
+    task: TaskField
+    round: RoundField
+    root: BlobField
+    evaluation_loss: LossField
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCommit:
+    """A drawn auditor has replayed and binds itself to what it found."""
+
+    KIND: ClassVar = 22
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    commitment: DigestField
+
+
+@dataclass(frozen=True, slots=True)
+class RevealTrace:
+    """The audited miner opens its trace commitment."""
+
+    KIND: ClassVar = 23
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    salt: SaltField
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class RevealAudit:
+    """An auditor opens its commitment: its own trace, loss claims and distances."""
+
+    KIND: ClassVar = 24
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    salt: SaltField
+    trace: Trace
+    loss_before: LossField
+    loss_after: LossField
+    distances: Distances
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A validator registers the end of its beacon chain for the next epoch."""
+
+    KIND: ClassVar = 25
+    epoch: EpochField
+    anchor: DigestField
+
+
+Paid = Transfer | Bond | Unbond | SubmitTask | CancelTask
+Free = (
+    RegisterMiner
+    | Ready
+    | AttestPackage
+    | Contribute
+    | Attest
+    | RoundResult
+    | AuditCommit
+    | RevealTrace
+    | RevealAudit
+    | Anchor
+)
+Action = (
+    Transfer
+    | Bond
+    | Unbond
+    | SubmitTask
+    | CancelTask
+    | RegisterMiner
+    | Ready
+    | AttestPackage
+    | Contribute
+    | Attest
+    | RoundResult
+    | AuditCommit
+    | RevealTrace
+    | RevealAudit
+    | Anchor
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionBody:
+    """What the sender signs."""
+
+    sender: NodeField
+    nonce: CountField
+    """Next of the sender for paid actions; zero for free ones."""
+    fee: AmountField
+    """Zero for free actions."""
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A signed statement that changes the state."""
+
+    body: TransactionBody
+    signature: SignatureField
+
+
