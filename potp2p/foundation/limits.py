@@ -53,6 +53,17 @@ AUTHORS_RANKED: Final = 3
 FRAME_BYTES_MAX: Final = 1 << 20
 """One command or report between node and worker; tensors cross as files, never in frames."""
 
+GOSSIP_INBOX_MAX: Final = 512
+"""Messages of one topic waiting for their service: minutes at devnet rates, 50 MB at the very worst."""
+POST_INBOX_MAX: Final = 1_024
+"""Posts of one protocol waiting for their service: two phases of votes of the largest committee."""
+POST_QUEUE_MAX: Final = 256
+"""Posts waiting for one peer: a peer this far behind needs catch-up, not old votes."""
+POST_QUEUE_BYTES_MAX: Final = 8 << 20
+"""The same in bytes, since a body may be a megabyte."""
+INBOX_BYTES_MAX: Final = 32 << 20
+"""Bytes of one inbox; so no mix of counts and sizes takes more memory than this."""
+
 assert VALIDATORS_MAX >= 4, "PBFT needs 3f + 1 validators with f at least 1"
 assert BLOCK_BYTES_MAX <= MESSAGE_BYTES_MAX
 assert CHUNK_BYTES < MESSAGE_BYTES_MAX

@@ -1,0 +1,1 @@
+"""Fakes that unit tests share: no mocks, each a small honest implementation."""
