@@ -1,0 +1,370 @@
+"""What the state holds, record by record; keys are in `keys.py`."""
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Annotated
+
+from potp2p.foundation.limits import (
+    MINERS_MAX,
+    SHARDS_MAX,
+    SHARDS_PER_ROUND_MAX,
+    TASKS_ACTIVE_MAX,
+    VALIDATORS_MAX,
+)
+from potp2p.protocol.wire.fields import (
+    AccountField,
+    AmountField,
+    BlobField,
+    CountField,
+    CycleField,
+    DigestField,
+    EpochField,
+    HeightField,
+    LossField,
+    NodeField,
+    RoundField,
+    ShardField,
+    TaskField,
+    ValidatorField,
+)
+from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
+from potp2p.protocol.wire.tasks import TaskRules
+from potp2p.protocol.wire.verification import Distances, Trace
+
+LOSSES_KEPT: int = 256
+"""Evaluation losses a task record keeps; older ones are in its receipts."""
+ROUNDS_OPEN_MAX: int = 64
+"""Rounds of one task that wait for their audits; the next round waits beyond that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unbonding:
+    """Part of a bond on its way back."""
+
+    amount: AmountField
+    due: HeightField
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Money of one account."""
+
+    balance: AmountField
+    nonce: CountField
+    bond: AmountField
+    unbonding: Annotated[tuple[Unbonding, ...], Many(16)]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One validator of the epoch in force."""
+
+    node: NodeField
+    anchor: DigestField
+    """NO_DIGEST: none registered for this epoch."""
+    next_anchor: DigestField
+    """For the next epoch; NO_DIGEST until registered."""
+    misses: Annotated[int, Uint(1 << 16)]
+    """Consecutive turns missed as primary."""
+    skipped_until: HeightField
+    """Left out of the primary order below this height."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """Primaries that passed over a ranked author in this cycle."""
+
+    author: AccountField
+    primaries: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The one record about the chain as a whole."""
+
+    beacon: DigestField
+    """beacon(h-1) while block h executes."""
+    epoch: EpochField
+    cycle: CycleField
+    seats: Annotated[tuple[Seat, ...], Many(VALIDATORS_MAX)]
+    tasks: Annotated[tuple[TaskField, ...], Many(TASKS_ACTIVE_MAX)]
+    """Tasks that are not over, in order of submission."""
+    unsettled: Annotated[tuple[TaskField, ...], Many(TASKS_ACTIVE_MAX)]
+    """Tasks that are over but still have rounds under audit."""
+    miners: Annotated[tuple[AccountField, ...], Many(MINERS_MAX)]
+    """Registered miners, ascending."""
+    supply: AmountField
+    """All money that exists: balances, bonds, escrows."""
+    burned: AmountField
+    """All money ever burned."""
+    burned_in_cycle: AmountField
+    burned_by_cycle: Annotated[tuple[AmountField, ...], Many(1 << 10)]
+    """Of the last lottery_cycles cycles, oldest first."""
+    issued: AmountField
+    """All subsidy ever paid."""
+    passed_over: Annotated[tuple[PassedOver, ...], Many(256)]
+    revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+    """Distinct primaries of the latest blocks, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A miner's weight."""
+
+    miner: NodeField
+    weight: AmountField
+
+
+@dataclass(frozen=True, slots=True)
+class CycleWeights:
+    """Lottery weights, ascending by miner: of one cycle's results, or frozen for one cycle's draws."""
+
+    weights: Annotated[tuple[Weight, ...], Many(MINERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Miner:
+    """A registered rig."""
+
+    node: NodeField
+    payout: AccountField
+    devices: Annotated[int, Uint(65)]
+    memory_bytes: CountField
+    classes: Annotated[int, Uint(256)]
+    lowest_price: AmountField
+    name: Annotated[str, Text(32)]
+    registered: HeightField
+    live: bool
+    ready_cycle: CycleField
+    """Last cycle in which it said ready."""
+    rate: Annotated[int, Uint(SHARDS_PER_ROUND_MAX + 1)]
+    """Shards it may be leased per round: one at first, at most doubled, halved by a miss."""
+    accepted: CountField
+    rejected: CountField
+    missed: CountField
+    earned: AmountField
+    banned_until: HeightField
+
+
+@unique
+class TaskStatus(IntEnum):
+    """Where a task stands."""
+
+    ATTESTING = 0
+    """Waits for f+1 validators to hold the package."""
+    RUNNING = 1
+    FINISHED = 2
+    EXPIRED = 3
+    """The package could not be had in time; refunded."""
+    REFUSED = 4
+    """f+1 validators found that the package breaks its rules; refunded."""
+    CANCELLED = 5
+    FAILED = 6
+    """Diverged, or three rounds in a row without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageAttestation:
+    """What one validator said about a package."""
+
+    validator: NodeField
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One order for training."""
+
+    client: NodeField
+    package_root: BlobField
+    rules: TaskRules
+    budget: AmountField
+    escrow: AmountField
+    """What is left of the budget."""
+    status: TaskStatus
+    submitted: HeightField
+    attestations: Annotated[tuple[PackageAttestation, ...], Many(VALIDATORS_MAX)]
+    round: RoundField
+    """The round in work, or the number of rounds done when over."""
+    theta: BlobField
+    """Checkpoint of the round in work; the package's initial weights are known as NO_DIGEST."""
+    best: BlobField
+    best_loss: LossField
+    losses: Annotated[tuple[LossField, ...], Many(LOSSES_KEPT)]
+    """Evaluation loss after each round, newest last."""
+    empty_rounds: Annotated[int, Uint(1 << 16)]
+    """Rounds in a row without an update."""
+    cancelled: bool
+    open_rounds: Annotated[tuple[RoundField, ...], Many(ROUNDS_OPEN_MAX + 1)]
+    """Rounds whose record is kept: the one in work and those under audit."""
+    passes: Annotated[tuple[CountField, ...], Many(SHARDS_MAX)]
+    """Accepted leases of each shard."""
+    receipts_root: DigestField
+    """Hash chain over the receipts of settled rounds."""
+    paid: AmountField
+    ended: HeightField
+    """Height at which it was over; zero before."""
+
+
+@unique
+class RoundPhase(IntEnum):
+    """Where a round stands."""
+
+    CLAIMS = 0
+    ATTESTING = 1
+    """Claims have ended; attestations still count."""
+    RESULT = 2
+    """The set is fixed; validators compute theta(t+1)."""
+    AUDIT = 3
+    """The result stands; audits run."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRow:
+    """One line of a round's table."""
+
+    shard: ShardField
+    miner: NodeField
+
+
+@dataclass(frozen=True, slots=True)
+class ResultVote:
+    """One validator's result of a round."""
+
+    validator: NodeField
+    root: BlobField
+    evaluation_loss: LossField
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """One validator's bitmap over the leases of a round, in table order."""
+
+    validator: NodeField
+    bitmap: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """One round of a task while it is open."""
+
+    phase: RoundPhase
+    theta: BlobField
+    """Checkpoint that the round starts from; NO_DIGEST for the initial weights."""
+    started: HeightField
+    phase_started: HeightField
+    leases: Annotated[tuple[LeaseRow, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """Ascending by shard."""
+    claims: CountField
+    """Leases that have a claim."""
+    attestations: Annotated[tuple[Attestation, ...], Many(VALIDATORS_MAX)]
+    results: Annotated[tuple[ResultVote, ...], Many(VALIDATORS_MAX)]
+    fixed: HeightField
+    """Height at which the set was fixed; zero before."""
+    revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+    """Distinct primaries that revealed since the set was fixed, until the audits are drawn."""
+    drawn: bool
+    """Audits have been drawn."""
+    advanced: bool
+    """A quorum agreed on the result."""
+
+
+@unique
+class LeaseStatus(IntEnum):
+    """What became of a lease."""
+
+    OPEN = 0
+    CLAIMED = 1
+    ACCEPTED = 2
+    """In the round's set."""
+    MISSED = 3
+    """No claim, or a claim that was not attested."""
+    AUDITED = 4
+    """In the set, and drawn for an audit that is open."""
+    PASSED = 5
+    """In the set, audited or not drawn when the audits were: its pay is due."""
+    VOID = 6
+    """In the set, but unpaid: its audit found no verdict."""
+    REJECTED = 7
+    """In the set, but its audit failed: unpaid and slashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a miner claimed for a lease."""
+
+    payload: BlobField
+    trace_commitment: DigestField
+    samples: CountField
+    loss_before: LossField
+    loss_after: LossField
+    diverged: bool
+    height: HeightField
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """One lease and its contribution."""
+
+    miner: NodeField
+    status: LeaseStatus
+    claim: Claim | None
+    score: AmountField
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an auditor opened."""
+
+    trace: Trace
+    loss_before: LossField
+    loss_after: LossField
+    distances: Distances
+
+
+@dataclass(frozen=True, slots=True)
+class AuditorRecord:
+    """One drawn auditor of a contribution."""
+
+    auditor: NodeField
+    commitment: DigestField
+    """NO_DIGEST until committed."""
+    report: AuditReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The open audit of one contribution: commits first, then reveals."""
+
+    auditors: Annotated[tuple[AuditorRecord, ...], Many(VALIDATORS_MAX)]
+    revealing: bool
+    """Commits have ended; miner and auditors may open."""
+    deadline: HeightField
+    """Last height of the present phase."""
+    trace: Trace | None
+    """The miner's, once opened."""
+
+
+@unique
+class ReceiptKind(IntEnum):
+    """Why money moved, or did not, for one lease."""
+
+    PAID = 0
+    MISSED = 1
+    VOID = 2
+    REJECTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The end of one lease: kept outside the state, under the task's receipts root."""
+
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    miner: NodeField
+    kind: ReceiptKind
+    paid: AmountField
+    score: AmountField
+    audited: bool
+    height: HeightField
