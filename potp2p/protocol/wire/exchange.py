@@ -1,0 +1,133 @@
+"""Requests between nodes: who are you, sealed blocks, chunks, state records with proof, submission."""
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+from typing import Annotated, ClassVar, Final
+
+from potp2p.foundation.limits import (
+    BLOCK_BYTES_MAX,
+    CHUNK_BYTES,
+    DIGEST_BYTES,
+    GOSSIP_BYTES_MAX,
+    MANIFEST_CHUNKS_MAX,
+    MESSAGE_BYTES_MAX,
+    TRANSACTION_BYTES_MAX,
+)
+from potp2p.protocol.wire.blocks import Block, Header, Seal
+from potp2p.protocol.wire.fields import BlobField, ChainField, CountField, HeightField
+from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
+
+BLOCKS_PER_REQUEST_MAX: Final = 64
+STATE_KEY_BYTES_MAX: Final = 64
+PROOF_STEPS_MAX: Final = 256
+
+
+@unique
+class Role(IntEnum):
+    """What a node does."""
+
+    OBSERVER = 0
+    MINER = 1
+    VALIDATOR = 2
+    BOOTSTRAP = 3
+    CLIENT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Asked and answered on connecting, and every few seconds between neighbours."""
+
+    chain_id: ChainField
+    role: Role
+    height: HeightField
+    version: Annotated[str, Text(32)]
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksRequest:
+    """Sealed blocks from a height on."""
+
+    first: HeightField
+    count: Annotated[int, Uint(BLOCKS_PER_REQUEST_MAX + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBlock:
+    """A block and the seal that makes it final."""
+
+    block: Block
+    seal: Seal
+
+
+@dataclass(frozen=True, slots=True)
+class BlocksReply:
+    """As many of the blocks asked for as fit in one frame; encoded one by one."""
+
+    blocks: Annotated[
+        tuple[Annotated[bytes, Octets(1, MESSAGE_BYTES_MAX)], ...], Many(BLOCKS_PER_REQUEST_MAX)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRequest:
+    """The chunk list of a blob."""
+
+    KIND: ClassVar = 1
+    blob: BlobField
+    part: CountField
+    """Manifests above one frame travel in parts of MANIFEST_PART_CHUNKS digests."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRequest:
+    """One chunk of a blob."""
+
+    KIND: ClassVar = 2
+    blob: BlobField
+    index: Annotated[int, Uint(MANIFEST_CHUNKS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRequest:
+    """What crosses the BLOBS stream."""
+
+    wanted: ManifestRequest | ChunkRequest
+
+
+MANIFEST_PART_CHUNKS: Final = CHUNK_BYTES // (DIGEST_BYTES + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest:
+    """One record of the state after the latest sealed block."""
+
+    key: Annotated[bytes, Octets(1, STATE_KEY_BYTES_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReply:
+    """The record, its proof under the state root of the header, and the header's seal."""
+
+    header: Header
+    seal: Seal
+    value: Annotated[bytes, Octets(0, BLOCK_BYTES_MAX)] | None
+    proof: Annotated[bytes, Octets(0, 1 << 16)]
+    """Encoded proof of the authenticated map."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionBatch:
+    """What the TRANSACTIONS topic carries: several in one message, since deliveries are dear."""
+
+    transactions: Annotated[
+        tuple[Annotated[bytes, Octets(1, TRANSACTION_BYTES_MAX)], ...],
+        Many(GOSSIP_BYTES_MAX // 100),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockNotice:
+    """What the BLOCKS topic carries: a new height is final; who lacks the block asks its bearer."""
+
+    header: Header
+    seal: Seal
