@@ -64,9 +64,65 @@ POST_QUEUE_BYTES_MAX: Final = 8 << 20
 INBOX_BYTES_MAX: Final = 32 << 20
 """Bytes of one inbox; so no mix of counts and sizes takes more memory than this."""
 
+TENSOR_HEADER_BYTES_MAX: Final = 16 << 20
+"""Header of a tensor file: 65,536 names of 200 bytes each, with room."""
+TENSORS_MAX: Final = 1 << 16
+TENSOR_RANK_MAX: Final = 8
+
+DATA_BYTES_MAX: Final = 1 << 30
+"""One shard or evaluation file: a worker reads it whole."""
+
+CONFIGURATION_BYTES_MAX: Final = 1 << 20
+"""config.json of a model: the longest part is a table of label names."""
+
+PARAMETERS_MAX: Final = 1 << 34
+"""16 billion: the largest float32 checkpoint that fits BLOB_BYTES_MAX."""
+
+LOCAL_STEPS_MAX: Final = 20
+LOCAL_STEPS_RELU_MAX: Final = 5
+"""Skipping the last of H steps moves a result by 1/H: more steps could hide inside a tolerance."""
+
+EPSILON_MIN: Final = 1_000_000
+"""1e-6 in units of 1e-12: below, rounding noise of zero gradients becomes full steps."""
+
+WORKER_START_SECONDS: Final = 120
+"""Importing torch from a cold disk on a loaded machine, and the known-answer check."""
+WORKER_STALL_SECONDS: Final = 300
+"""Longest silence inside a command: one step of the largest model on the slowest device."""
+WORKER_RESTARTS_MAX: Final = 5
+WORKER_RESTART_WINDOW_SECONDS: Final = 600
+"""More restarts than this within the window mean that the device, not chance, is at fault."""
+WORKER_ATTEMPTS_MAX: Final = 3
+"""Runs of one command: what ends a worker three times would end it again."""
+WORKER_QUEUE_MAX: Final = 1_024
+"""Commands waiting per device: every shard of one full round."""
+
 assert VALIDATORS_MAX >= 4, "PBFT needs 3f + 1 validators with f at least 1"
 assert BLOCK_BYTES_MAX <= MESSAGE_BYTES_MAX
 assert CHUNK_BYTES < MESSAGE_BYTES_MAX
 assert TRANSACTION_BYTES_MAX < GOSSIP_BYTES_MAX
 assert TRACE_ENTRIES_MIN <= TRACE_ENTRIES_MAX
 assert SHARDS_PER_ROUND_MAX <= 1_024
+
+MEMPOOL_TRANSACTIONS_MAX: Final = 5_000
+MEMPOOL_BYTES_MAX: Final = 32 << 20
+MEMPOOL_PER_SENDER_MAX: Final = 2_048
+"""A miner claims every lease of a round at once: as many as a round has, and its reveals."""
+MEMPOOL_STALE_BLOCKS: Final = 240
+"""Two minutes of devnet blocks: what no author took by then is sent again or forgotten."""
+
+BLOB_PROVIDERS_MAX: Final = 16
+"""Peers asked for one blob: more add lookups, not speed."""
+BLOB_REQUEST_SECONDS: Final = 30.0
+"""One MiB at 0.3 Mbit/s; slower peers are left for better ones."""
+
+PACKAGE_MANIFEST_BYTES_MAX: Final = 1 << 20
+"""10,000 shards at about 80 bytes a line."""
+PACKAGE_FILE_BYTES_MAX: Final = 1 << 34
+PACKAGE_BYTES_MAX: Final = 1 << 36
+
+SAY_AGAIN_BLOCKS: Final = 6
+"""A statement that is not on the chain after so many blocks is sent once more."""
+SUBMIT_SECONDS: Final = 5.0
+SUBMIT_VALIDATORS: Final = 2
+"""f+1 validators of a small committee: one of them gossips honestly."""

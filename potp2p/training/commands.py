@@ -53,6 +53,8 @@ class CheckPayload:
     rules: TaskRules
     theta: PathField
     payload: PathField
+    diverged: bool = False
+    """The claim says that the lease diverged: then the payload must be all zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Aggregate:
     model: PathField
     theta: PathField
     payloads: Annotated[tuple[PathField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """In the order of shards, without contributions that diverged."""
     result: PathField
     """Where the next checkpoint is written."""
     evaluation: PathField
@@ -110,7 +113,16 @@ class Inspect:
     """Also run one lease with 1 and 2 threads and measure the distance (expensive)."""
 
 
-Command = Train | CheckPayload | Aggregate | Replay | Evaluate | Inspect
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Give up a command at its next step; it then ends in Failed. Overtakes what waits."""
+
+    KIND: ClassVar = 7
+    number: CountField
+    """The command meant, by the number of its frame."""
+
+
+Command = Train | CheckPayload | Aggregate | Replay | Evaluate | Inspect | Cancel
 
 
 @dataclass(frozen=True, slots=True)

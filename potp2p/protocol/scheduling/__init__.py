@@ -1,0 +1,1 @@
+"""What work exists, how it is cut, and who does it."""

@@ -1,0 +1,1 @@
+"""Payload codecs: each turns an update into bytes and back, exactly."""

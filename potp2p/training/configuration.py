@@ -1,0 +1,132 @@
+"""
+A model's config.json, judged before anything is built from it: bounded, known keys, no code.
+
+A configuration is data from a stranger. It may size a model and choose among known activations; it
+may not name code, open files, add dropout or use more layers than a machine can list.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Final, cast
+
+from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
+from potp2p.foundation.limits import CONFIGURATION_BYTES_MAX
+from potp2p.protocol.wire.tasks import ToleranceClass
+
+ARCHITECTURES: Final = ("bert", "gpt2", "llama", "resnet", "vit")
+SMOOTH: Final = frozenset({"gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "swish", "tanh"})
+KINKED: Final = frozenset({"relu"})
+INTEGER_MAX: Final = 1 << 20
+LAYERS_MAX: Final = 256
+LIST_MAX: Final = 64
+LABELS_MAX: Final = 1 << 16
+TEXT_MAX: Final = 256
+LAYER_KEYS: Final = frozenset({"num_hidden_layers", "n_layer", "depths"})
+LABEL_KEYS: Final = frozenset({"id2label", "label2id"})
+ACTIVATION_KEYS: Final = frozenset({"hidden_act", "activation_function", "pooler_act"})
+OTHER_KEYS: Final = frozenset(
+    {"architectures", "dtype", "model_type", "num_labels", "transformers_version"}
+)
+"""Keys that every saved configuration may have beside those of its class."""
+REFUSED_TRUE: Final = frozenset({"output_attentions", "output_hidden_states", "add_cross_attention"})
+
+Configuration = dict[str, object]
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Read a bounded JSON object; its keys are judged by `verify_configuration`."""
+    try:
+        with path.open("rb") as file:
+            encoded = file.read(CONFIGURATION_BYTES_MAX + 1)
+    except OSError as error:
+        raise OperatingError(f"cannot read {path}: {error.strerror}") from error
+    if len(encoded) > CONFIGURATION_BYTES_MAX:
+        raise refused("larger than a configuration may be")
+    try:
+        parsed: object = json.loads(encoded)
+    except (ValueError, RecursionError) as error:
+        raise refused("not JSON") from error
+    if not isinstance(parsed, dict):
+        raise refused("not an object")
+    return cast("Configuration", parsed)
+
+
+def verify_configuration(
+    configuration: Configuration, known_keys: frozenset[str], tolerance: ToleranceClass
+) -> None:
+    """Refuse every key or value that could cost more, or do other, than training this model."""
+    for key, value in configuration.items():
+        if key not in known_keys | OTHER_KEYS:
+            raise refused(f"unknown key {key!r:.80}")
+        if key in REFUSED_TRUE and value is not False:
+            raise refused(f"{key} must be false")
+        if "drop" in key and value is not None and value != 0:
+            raise refused(f"{key} is {value!r:.20}: dropout is not repeatable")
+        _verify_value(key, value)
+    _verify_activations(configuration, tolerance)
+
+
+def architecture_of(configuration: Configuration) -> str:
+    """Return the `model_type`, one of the allow-list."""
+    name = configuration.get("model_type")
+    if name not in ARCHITECTURES:
+        raise refused(f"model_type {name!r:.80} is not one of {', '.join(ARCHITECTURES)}")
+    return cast("str", name)
+
+
+def uses_kinks(configuration: Configuration) -> bool:
+    """Tell whether the model has ReLU, named or by the default of ResNet."""
+    return _activation(configuration, "hidden_act") in KINKED or any(
+        configuration.get(key) in KINKED for key in ACTIVATION_KEYS
+    )
+
+
+def _activation(configuration: Configuration, key: str) -> object:
+    default = "relu" if configuration.get("model_type") == "resnet" else "gelu"
+    return configuration.get(key, default)
+
+
+def _verify_activations(configuration: Configuration, tolerance: ToleranceClass) -> None:
+    for key in ACTIVATION_KEYS:
+        value = configuration.get(key)
+        if value is not None and value not in SMOOTH | KINKED:
+            raise refused(f"{key} {value!r:.40} is not a known activation")
+    # Batch statistics amplify rounding as kinks do (`reference/verification.md` 3.1).
+    is_rough = uses_kinks(configuration) or configuration.get("model_type") == "resnet"
+    if is_rough and tolerance is ToleranceClass.SMOOTH:
+        raise refused("ReLU and batch-norm need tolerance class relu")
+
+
+def _verify_value(key: str, value: object) -> None:
+    match value:
+        case None | bool():
+            pass
+        case int():
+            bound = LAYERS_MAX if key in LAYER_KEYS else INTEGER_MAX
+            if abs(value) > bound:
+                raise refused(f"{key} is beyond {bound}")
+        case float():
+            if not math.isfinite(value) or abs(value) > INTEGER_MAX:
+                raise refused(f"{key} is out of range")
+        case str():
+            if len(value) > TEXT_MAX or not value.isprintable():
+                raise refused(f"{key} is no short text")
+        case list():
+            if len(value) > LIST_MAX or any(isinstance(item, list | dict) for item in value):
+                raise refused(f"{key} is no short list")
+            for item in value:
+                _verify_value(key, item)
+        case dict():
+            limit = LABELS_MAX if key in LABEL_KEYS else LIST_MAX
+            if len(value) > limit or any(isinstance(item, list | dict) for item in value.values()):
+                raise refused(f"{key} is no small table")
+            for item in value.values():
+                _verify_value(key, item)
+        case _:
+            raise refused(f"{key} has an unknown type")
+
+
+def refused(detail: str) -> PeerError:
+    """Return the error for a configuration that we do not train."""
+    return PeerError(RejectionReason.BAD_TASK, f"config.json: {detail}")
