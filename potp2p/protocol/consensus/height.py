@@ -1,0 +1,73 @@
+"""What a replica knows about the one height it works on: bookkeeping without decisions."""
+
+from dataclasses import dataclass, field
+
+from potp2p.foundation.types import FIRST_VIEW, Digest, Rank, ValidatorIndex, View
+from potp2p.protocol.consensus.effects import Cast
+from potp2p.protocol.consensus.events import BlockChecked, HeightStarted
+from potp2p.protocol.consensus.quorum import Committee, VoteBook
+from potp2p.protocol.consensus.view_change import ViewChangeBook
+from potp2p.protocol.wire.blocks import Seal
+from potp2p.protocol.wire.consensus import (
+    PreparedCertificate,
+    Proposal,
+    SignedCommit,
+    SignedMessage,
+    SignedPrepare,
+)
+
+
+@dataclass(slots=True)
+class HeightState:
+    """Votes, proposal, certificate and own words of one height; gone when the next begins."""
+
+    facts: HeightStarted
+    view: View = FIRST_VIEW
+    """Never decreases."""
+    proposal: Proposal | None = None
+    """The first valid one of this view."""
+    checked: dict[Digest, BlockChecked] = field(default_factory=dict[Digest, BlockChecked])
+    """Only of blocks that were proposed to us."""
+    better_rank: Rank | None = None
+    """Best rank heard in time."""
+    prepares: VoteBook[SignedPrepare] = field(default_factory=VoteBook[SignedPrepare])
+    commits: VoteBook[SignedCommit] = field(default_factory=VoteBook[SignedCommit])
+    view_changes: ViewChangeBook = field(default_factory=ViewChangeBook)
+    prepared: PreparedCertificate | None = None
+    """The highest quorum of prepares that we committed on."""
+    decided: Seal | None = None
+    casting: dict[type, Cast] = field(default_factory=dict[type, Cast])
+    """Own statements that have not come back signed."""
+    own: dict[type, SignedMessage] = field(default_factory=dict[type, SignedMessage])
+    """Latest own message of each kind, to be said again."""
+    requested_view: View | None = None
+    """View for which our own choice was asked for."""
+    timer_view: View | None = None
+    """View whose timer runs."""
+    timers_started: int = 0
+    """Timers of views above 0."""
+    accused: set[ValidatorIndex] = field(default_factory=set[ValidatorIndex])
+
+    @property
+    def committee(self) -> Committee:
+        """Arithmetic of this height's validators."""
+        return Committee(len(self.facts.validators))
+
+    @property
+    def verdict(self) -> BlockChecked | None:
+        """What executing the proposal of this view came to, once known."""
+        if self.proposal is None:
+            return None
+        return self.checked.get(self.proposal.statement.block_hash)
+
+    def leads(self) -> bool:
+        """Tell whether this view is ours to propose in."""
+        return self.facts.seat is not None and self.facts.primary(self.view) == self.facts.seat
+
+    def has_cast(self, kind: type) -> bool:
+        """Tell whether we said, or are about to say, something of this kind in this view."""
+        casting = self.casting.get(kind)
+        if casting is not None and casting.statement.view >= self.view:
+            return True
+        own = self.own.get(kind)
+        return own is not None and own.statement.view >= self.view
