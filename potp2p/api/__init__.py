@@ -1,0 +1,1 @@
+"""What the node answers to programs on this machine: its status, read only."""
