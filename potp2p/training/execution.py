@@ -97,7 +97,7 @@ class Executor:
         samples = read_samples(Path(command.shard), rules.model.objective)
         payload = _read_payload(Path(command.payload), checkpoint.layout, command.lease)
         work = compute_lease(model, checkpoint, rules, command.lease, samples, step_done)
-        distances = measure(checkpoint.layout, payload, work.update_P, rules.model.tolerance)
+        distances = measure(checkpoint.layout, payload, work, rules.model.tolerance)
         return Replayed(
             loss_before=work.loss_before,
             loss_after=loss_after(model, checkpoint, rules, command.lease, samples, payload),

@@ -87,7 +87,7 @@ def calibrate(
     layout = checkpoint.layout
     encoded = d8.encode(CALIBRATION_LEASE, layout, works[0].update_P, works[0].buffers_B)
     payload = d8.decode(encoded, layout)
-    return measure(layout, payload, works[1].update_P, rules.model.tolerance)
+    return measure(layout, payload, works[1], rules.model.tolerance)
 
 
 def _probe(model: Model, checkpoint: Checkpoint, samples: Samples) -> None:

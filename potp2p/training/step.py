@@ -6,7 +6,7 @@ auditor call the same one. Suffixes as in `layout.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -21,9 +21,10 @@ from potp2p.training.commands import Lease
 from potp2p.training.compression import d8
 from potp2p.training.data import Samples, sample_order, samples_per_lease
 from potp2p.training.fixed_point import LOSS_MAX, NORM_MAX, micro_nats, nano_norm
+from potp2p.training.layout import Layout
 from potp2p.training.model import Model, cross_entropy
 from potp2p.training.optimizer import adamw, decayed, sgd, step_numbers
-from potp2p.training.tensors import Float32, Int64
+from potp2p.training.tensors import Float32, Float64, Int64
 
 PROBE_FRACTION: Final = 16
 """The loss claims cover the first sixteenth of the samples (DESIGN section 9)."""
@@ -43,9 +44,42 @@ class Work:
     update_P: Float32
     """Mean gradient, or theta(t) - theta local; zero where the lease diverged."""
     buffers_B: Float32
+    gradient_squares_C: Float64
+    """Sum of squares of every micro-batch's gradient, per chunk: shows which chunks are noise."""
     trace: Trace
     loss_before: MicroNats
     diverged: bool
+
+
+@dataclass(slots=True)
+class _Record:
+    """What a lease leaves behind while it runs."""
+
+    layout: Layout
+    total: int
+    step_done: StepDone
+    entries: list[TraceEntry] = field(default_factory=list[TraceEntry])
+    gradient_squares_C: Float64 = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gradient_squares_C = np.zeros(self.layout.chunk_starts_C.size)
+
+    def add(self, loss: float, gradient_P: torch.Tensor) -> None:
+        """Note one micro-batch; one that is not finite ends the lease."""
+        squares_P = gradient_P.detach().cpu().numpy().astype(np.float64) ** 2
+        squares_C = np.add.reduceat(squares_P, self.layout.chunk_starts_C)
+        entry = TraceEntry(micro_nats(loss), nano_norm(float(np.sqrt(squares_C.sum()))))
+        if entry.loss == LOSS_MAX or entry.gradient_norm == NORM_MAX:
+            raise _Diverged
+        self.gradient_squares_C += squares_C
+        self.entries.append(entry)
+        self.step_done(len(self.entries), self.total, entry.loss)
+
+    def trace(self) -> Trace:
+        """Return one entry per micro-batch; those that a divergence left out are saturated."""
+        blank = TraceEntry(LOSS_MAX, NORM_MAX)
+        missing = self.total - len(self.entries)
+        return Trace((*self.entries, *(blank for _ in range(missing))))
 
 
 class _Diverged(ArithmeticError):
@@ -65,25 +99,25 @@ def compute_lease(  # noqa: PLR0913  # exactly what the result is a function of
     model.verify_samples(samples)
     order = sample_order(rules, lease, samples.count)
     loss_before = probe_loss(model, checkpoint, rules, samples, order)
-    entries: list[TraceEntry] = []
+    batch = rules.batch
+    record = _Record(checkpoint.layout, batch.steps * batch.micro_batches, step_done)
     model.load(checkpoint)
     model.module.train()
+    diverged = loss_before == LOSS_MAX
     try:
         if rules.mode is Mode.GRADIENT:
-            update_P = _mean_gradient(model, rules, samples, order, entries, step_done)
+            update_P = _mean_gradient(model, rules, samples, order, record)
         else:
-            update_P = _local_steps(model, rules, lease, samples, order, entries, step_done)
+            update_P = _local_steps(model, rules, lease, samples, order, record)
         buffers_B = model.read_buffers_B()
-        if not np.isfinite(update_P).all() or not d8.buffers_fit(buffers_B):
+        if diverged or not np.isfinite(update_P).all() or not d8.buffers_fit(buffers_B):
             raise _Diverged
     except _Diverged:
-        blank = TraceEntry(LOSS_MAX, NORM_MAX)
-        missing = rules.batch.steps * rules.batch.micro_batches - len(entries)
-        trace = Trace((*entries, *(blank for _ in range(missing))))
-        zeros_P = np.zeros_like(checkpoint.theta_P)
-        return Work(zeros_P, checkpoint.buffers_B, trace, loss_before, diverged=True)
-    diverged = loss_before == LOSS_MAX
-    return Work(update_P, buffers_B, Trace(tuple(entries)), loss_before, diverged)
+        diverged = True
+        update_P, buffers_B = np.zeros_like(checkpoint.theta_P), checkpoint.buffers_B
+    return Work(
+        update_P, buffers_B, record.gradient_squares_C, record.trace(), loss_before, diverged
+    )
 
 
 def loss_after(  # noqa: PLR0913  # exactly what the result is a function of
@@ -135,13 +169,8 @@ def mean_loss(
     return total / len(indices), right
 
 
-def _mean_gradient(  # noqa: PLR0913  # exactly what the result is a function of
-    model: Model,
-    rules: TaskRules,
-    samples: Samples,
-    order: Int64,
-    entries: list[TraceEntry],
-    step_done: StepDone,
+def _mean_gradient(
+    model: Model, rules: TaskRules, samples: Samples, order: Int64, record: _Record
 ) -> Float32:
     """Return the mean gradient of one step's micro-batches, and record each of them."""
     batch = rules.batch
@@ -151,13 +180,8 @@ def _mean_gradient(  # noqa: PLR0913  # exactly what the result is a function of
         model.gradient_P.zero_()
         loss = model.loss(*samples.batch(part, model.device))
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        norm = float(torch.linalg.vector_norm(model.gradient_P, dtype=torch.float64))
-        entries.append(TraceEntry(micro_nats(float(loss.detach())), nano_norm(norm)))
-        if entries[-1].loss == LOSS_MAX or entries[-1].gradient_norm == NORM_MAX:
-            entries.pop()
-            raise _Diverged
+        record.add(float(loss.detach()), model.gradient_P)
         total_P += model.gradient_P
-        step_done(len(entries), batch.steps * batch.micro_batches, entries[-1].loss)
     return (total_P / batch.micro_batches).cpu().numpy()
 
 
@@ -167,8 +191,7 @@ def _local_steps(  # noqa: PLR0913  # exactly what the result is a function of
     lease: Lease,
     samples: Samples,
     order: Int64,
-    entries: list[TraceEntry],
-    step_done: StepDone,
+    record: _Record,
 ) -> Float32:
     """Take H optimizer steps with fresh moments; return theta(t) - theta local."""
     theta_P = model.theta_P.detach().cpu().numpy().copy()
@@ -178,7 +201,7 @@ def _local_steps(  # noqa: PLR0913  # exactly what the result is a function of
     per_step = rules.batch.micro_batches * rules.batch.micro_batch
     for step in range(1, rules.batch.steps + 1):
         part = order[(step - 1) * per_step : step * per_step]
-        gradient_P = _mean_gradient(model, rules, samples, part, entries, step_done)
+        gradient_P = _mean_gradient(model, rules, samples, part, record)
         numbers = step_numbers(rules, lease.round, step)
         if rules.optimizer.optimizer is Optimizer.SGD:
             theta_P = sgd(numbers, theta_P, gradient_P, decayed_P)

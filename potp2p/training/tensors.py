@@ -20,6 +20,7 @@ from potp2p.foundation.limits import TENSOR_HEADER_BYTES_MAX, TENSOR_RANK_MAX, T
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Uint16 = NDArray[np.uint16]
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
