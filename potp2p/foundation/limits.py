@@ -126,3 +126,39 @@ SAY_AGAIN_BLOCKS: Final = 6
 SUBMIT_SECONDS: Final = 5.0
 SUBMIT_VALIDATORS: Final = 2
 """f+1 validators of a small committee: one of them gossips honestly."""
+
+BLOCK_OVERHEAD_BYTES_MAX: Final = 32 * 1024
+"""Header, seal of the largest committee and the framing of 2,000 transactions around a block's bytes."""
+VIEW_EXPONENT_MAX: Final = 8
+"""Steps of a view timer's growth; capped before the power is computed (consensus.md 4.1)."""
+REBROADCAST_MILLISECONDS: Final = 1_000
+STATUS_MILLISECONDS: Final = 2_000
+"""While undecided; without these two, lost votes stop a height for ever (consensus.md 4.1)."""
+VIEWS_KEPT_MAX: Final = 4
+"""Views per signer and phase whose votes are kept: more serve liars only, honest views rise."""
+REFUSAL_VIEW_MAX: Final = 2
+"""Last view in which a worse body than one heard in time is refused (DESIGN section 4)."""
+EARLY_HEIGHTS_MAX: Final = 8
+"""Heights above ours whose messages wait for us; who is further behind needs catch-up."""
+EARLY_FRAMES_MAX: Final = 64
+EARLY_BYTES_MAX: Final = 128 * 1024
+"""Per peer: two heights of votes, and a proposal of the largest committee with its proofs."""
+UNASKED_BLOCKS_MAX: Final = 2
+"""Blocks of one peer kept unasked: its proposal of this height and of the next."""
+CONSENSUS_INBOX_MAX: Final = 1_024
+"""Events waiting for the replica: two phases of votes of the largest committee."""
+CONSENSUS_BATCH_MAX: Final = 64
+"""Events that share one journal sync; more would delay the first answer."""
+VERIFIED_SIGNATURES_MAX: Final = 4_096
+"""Remembered good signatures: a proposal repeats view changes that came alone before."""
+STATUS_ANSWER_SECONDS: Final = 0.5
+"""Least time between two answers to one peer's status: an honest one asks every two seconds."""
+
+assert BLOCK_BYTES_MAX + BLOCK_OVERHEAD_BYTES_MAX < MESSAGE_BYTES_MAX
+assert REBROADCAST_MILLISECONDS < STATUS_MILLISECONDS
+
+HELLO_SECONDS: Final = 5.0
+"""Between two greetings of a peer; a quiet network costs next to nothing."""
+PEERS_REMEMBERED_MAX: Final = 1_024
+BLOCKS_REQUEST_SECONDS: Final = 10.0
+"""A stalled request goes to another peer after this long (consensus.md section 6)."""
