@@ -1,0 +1,1 @@
+"""Tests of what honest nodes must agree on."""

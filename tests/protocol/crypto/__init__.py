@@ -1,0 +1,1 @@
+"""Tests of hashes, keys, signatures, proofs and the beacon."""
