@@ -53,8 +53,10 @@ AUTHORS_RANKED: Final = 3
 FRAME_BYTES_MAX: Final = 1 << 20
 """One command or report between node and worker; tensors cross as files, never in frames."""
 
+REQUEST_BYTES_MAX: Final = 1 << 18
+"""One request on any stream; sixteen of them may be in flight per peer and protocol."""
 GOSSIP_INBOX_MAX: Final = 512
-"""Messages of one topic waiting for their service: minutes at devnet rates, 50 MB at the very worst."""
+"""Messages of one topic waiting for their service: minutes at devnet rates."""
 POST_INBOX_MAX: Final = 1_024
 """Posts of one protocol waiting for their service: two phases of votes of the largest committee."""
 POST_QUEUE_MAX: Final = 256

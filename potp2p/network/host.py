@@ -1,0 +1,201 @@
+"""
+The libp2p host as we allow it: TCP, Noise and Yamux only, every door guarded.
+
+Built by hand instead of by the library's `new_host`, which accepts plaintext peers, keeps every
+inbound connection's slot until the process ends, and starts an auto-connector of its own.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+from libp2p.abc import IMuxedConn, INetConn
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.io.abc import ReadWriteCloser
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.rcmgr import Direction
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.tools.anyio_service import background_trio_service
+from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.upgrader import TransportUpgrader
+from multiaddr import Multiaddr
+
+from potp2p.foundation.errors import OperatingError, PeerError
+from potp2p.network.guards import Contained, OnFault, StreamGuard
+from potp2p.network.identity import node_id_of
+
+CONNECTIONS_MAX: Final = 128
+"""Connections in both directions; a handshake costs 20 ms of CPU, a connection 100 KB."""
+CONNECTIONS_PER_PEER_MAX: Final = 2
+"""One would do; both sides may dial at once."""
+HANDSHAKES_MAX: Final = 32
+"""Inbound handshakes at a time; more are closed unread."""
+CLOSE_SECONDS: Final = 0.8
+"""For closing everything at the end; the library's own way takes about 4 s."""
+NEGOTIATION_SECONDS: Final = 10
+
+
+class GuardedSwarm(Swarm):
+    """The library's connection table, with admission by us."""
+
+    def __init__(self, keys: KeyPair, admits: Callable[[ID], bool]) -> None:
+        noise = Noise(keys, noise_privkey=create_noise_key_pair().private_key)
+        peerstore = PeerStore()
+        own_id = ID.from_pubkey(keys.public_key)
+        peerstore.add_key_pair(own_id, keys)
+        super().__init__(
+            own_id,
+            peerstore,
+            TransportUpgrader({NOISE_PROTOCOL: noise}, {TProtocol(YAMUX_PROTOCOL): Yamux}),
+            transports=[TCP()],
+            retry_config=RetryConfig(max_retries=0),
+            connection_config=ConnectionConfig(
+                max_connections=CONNECTIONS_MAX,
+                min_connections=0,
+                low_watermark=0,
+                high_watermark=CONNECTIONS_MAX,
+                max_connections_per_peer=CONNECTIONS_PER_PEER_MAX,
+            ),
+        )
+        self._admits = admits
+        self._handshakes = 0
+
+    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
+        """Register a connection unless its peer is banned or of a foreign kind."""
+        if not self._admits(muxed_conn.peer_id):
+            with Contained():
+                await muxed_conn.close()
+            raise SwarmException("peer is not admitted")
+        return await super().add_conn(muxed_conn, direction)
+
+    async def _handle_inbound_connection(
+        self, read_write_closer: ReadWriteCloser, maddr: Multiaddr
+    ) -> None:
+        # Returning closes the socket, so wait for the end of this very connection; the library
+        # waits for the end of the process and runs out of slots after a few hundred visitors.
+        if self._handshakes >= HANDSHAKES_MAX:
+            return
+        self._handshakes += 1
+        muxed: IMuxedConn | None = None
+        try:
+            with Contained():
+                raw = RawConnection(read_write_closer, False)
+                muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
+        finally:
+            self._handshakes -= 1
+        if isinstance(muxed, Yamux):
+            await muxed.event_closed.wait()
+
+
+class GuardedHost(BasicHost):
+    """The library's host; tells us when it has learned a peer's addresses and protocols."""
+
+    def __init__(
+        self,
+        swarm: GuardedSwarm,
+        *,
+        mdns: bool,
+        announce: Sequence[Multiaddr],
+        on_fault: OnFault,
+        on_identified: Callable[[ID], None],
+    ) -> None:
+        super().__init__(
+            swarm,
+            enable_mDNS=mdns,
+            negotiate_timeout=NEGOTIATION_SECONDS,
+            announce_addrs=list(announce) or None,
+            disable_identify_address_discovery=True,
+        )
+        self.swarm = swarm
+        self._on_identified = on_identified
+        self._guard = StreamGuard(self._swarm_stream_handler, on_fault)
+        swarm.set_stream_handler(self._guard.handle)
+
+    async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
+        await super()._identify_peer(peer_id, reason=reason)
+        if peer_id in self._identified_peers:
+            self._on_identified(peer_id)
+
+
+@asynccontextmanager
+async def running(host: GuardedHost, listen: Sequence[Multiaddr]) -> AsyncIterator[None]:
+    """Listen and serve for as long as the block runs; end within CLOSE_SECONDS or so."""
+    async with background_trio_service(host.swarm):
+        try:
+            if listen and not await host.swarm.listen(*listen):
+                raise OperatingError(f"cannot listen on {', '.join(map(str, listen))}")
+            if host.mDNS is not None:
+                host.mDNS.start()
+            yield
+        finally:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await _close_all(host)
+
+
+async def _close_all(host: GuardedHost) -> None:
+    """Close listeners and sockets at once, without the library's farewells."""
+    with Contained():
+        if host.mDNS is not None:
+            host.mDNS.stop()
+    host.swarm._closing = True
+    async with trio.open_nursery() as nursery:
+        for listener in list(host.swarm.listeners.values()):
+            nursery.start_soon(_close_quietly, listener.close)
+        for connection in host.swarm.get_connections():
+            muxed = connection.muxed_conn
+            if isinstance(muxed, Yamux):
+                nursery.start_soon(_close_quietly, muxed.secured_conn.close)
+
+
+async def _close_quietly(close: Callable[[], object]) -> None:
+    with Contained():
+        await close()  # type: ignore[misc]
+
+
+async def disconnect(host: GuardedHost, peer: ID) -> None:
+    """Close every connection to a peer."""
+    for connection in host.swarm.get_connections(peer):
+        with trio.move_on_after(CLOSE_SECONDS), Contained():
+            await connection.close()
+
+
+def is_alive(connection: INetConn) -> bool:
+    """Whether a connection can carry streams now."""
+    return not connection.is_closed and connection.event_started.is_set()
+
+
+def connected_peers(host: GuardedHost) -> Counter[ID]:
+    """Return the peers with a live connection, each with how many of these it opened itself."""
+    inbound: Counter[ID] = Counter()
+    for peer, connections in host.swarm.connections.items():
+        alive = [connection for connection in connections if is_alive(connection)]
+        if alive:
+            inbound[peer] = sum(
+                1
+                for connection in alive
+                if isinstance(connection, SwarmConn) and connection.direction is Direction.INBOUND
+            )
+    return inbound
+
+
+def is_admissible(peer: ID) -> bool:
+    """Whether a peer's identity is of the only kind we speak with."""
+    try:
+        node_id_of(peer)
+    except PeerError:
+        return False
+    return True
