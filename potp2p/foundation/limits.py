@@ -99,6 +99,18 @@ WORKER_ATTEMPTS_MAX: Final = 3
 WORKER_QUEUE_MAX: Final = 1_024
 """Commands waiting per device: every shard of one full round."""
 
+STATUS_BYTES_MAX: Final = 4 << 20
+"""One status document: a full list of tasks and leases, with room."""
+STATUS_CONNECTIONS_MAX: Final = 16
+"""Readers of the status socket at once: a terminal, a script and a devnet, with room."""
+STATUS_WRITE_SECONDS: Final = 2
+"""A reader that does not take its document by then is cut off."""
+UNIX_PATH_BYTES_MAX: Final = 107
+"""Longest path that fits a Unix socket address on Linux, without the closing zero."""
+DEVNET_VALIDATORS_MAX: Final = 16
+DEVNET_MINERS_MAX: Final = 16
+"""Processes of one machine: each validator and miner takes a node and a worker of some 500 MB."""
+
 assert VALIDATORS_MAX >= 4, "PBFT needs 3f + 1 validators with f at least 1"
 assert BLOCK_BYTES_MAX <= MESSAGE_BYTES_MAX
 assert CHUNK_BYTES < MESSAGE_BYTES_MAX

@@ -1,0 +1,21 @@
+"""A checkpoint turned into the `model.safetensors` that `from_pretrained` loads; torch is not needed."""
+
+from pathlib import Path
+from typing import Final
+
+from safetensors.numpy import load_file, save_file
+
+KEPT_PREFIXES: Final = ("parameter/", "buffer/")
+"""Optimizer state stays behind: it is part of the checkpoint, not of the model."""
+
+
+def write_model(checkpoint: Path, target: Path) -> None:
+    """Copy parameters and buffers under the names that the model's state dict uses."""
+    tensors = load_file(checkpoint)
+    kept = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        for prefix in KEPT_PREFIXES
+        if name.startswith(prefix)
+    }
+    save_file(kept, target, metadata={"format": "pt"})

@@ -1,0 +1,270 @@
+"""
+A client's connection to the network: a light peer with an account and a blob store of its own.
+
+Nothing a peer answers is believed without a proof under a header that a quorum of validators sealed.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from potp2p.client.light import Proved, Trust, trust_in, verify_reply
+from potp2p.client.model import write_model
+from potp2p.client.package import Package
+from potp2p.client.progress import OVER, TaskProgress, progress_of
+from potp2p.exchange.blobs import BlobExchange
+from potp2p.exchange.packages import PackageFiles
+from potp2p.exchange.packing import pack
+from potp2p.foundation.errors import (
+    FundsError,
+    MissingError,
+    OperatingError,
+    PeerError,
+    UnreachableError,
+)
+from potp2p.foundation.limits import BLOB_BYTES_MAX, SUBMIT_SECONDS
+from potp2p.foundation.types import AccountId, Amount, BlobId, Height, NodeId, TaskId
+from potp2p.network.host import Network, NetworkConfiguration
+from potp2p.network.ports import StreamProtocol
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.keys import account_key, chain_key, task_key
+from potp2p.protocol.ledger.records import Account, Chain, Task, TaskStatus
+from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
+from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
+from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.manifests import MODEL_FILE
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import CancelTask, Paid, SubmitTask, Transaction, Transfer
+from potp2p.storage.blobs import BlobFiles
+
+CONNECT_SECONDS = 20.0
+QUERY_SECONDS = 5.0
+INCLUSION_SECONDS = 60.0
+LOOK_SECONDS = 0.5
+"""Between two looks at a record that is expected to change."""
+HEIGHT_REGRESS_MAX = 5
+"""An answer this many blocks older than one seen before is refused as stale."""
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedModel:
+    """What a fetch left in a folder."""
+
+    folder: Path
+    checkpoint: str
+    round: int
+    loss: float | None
+
+
+@dataclass(slots=True)
+class Client:
+    """The verbs of a person with a model; made by `connect`."""
+
+    keys: KeyPair
+    trust: Trust
+    genesis: Genesis
+    network: Network
+    store: BlobFiles
+    blobs: BlobExchange
+    _seen_height: Height = Height(0)
+
+    @property
+    def validators(self) -> tuple[NodeId, ...]:
+        """Return the validators that answers are checked against."""
+        return self.trust.validators
+
+    async def query(self, key: bytes) -> Proved:
+        """Ask until one peer gives a proved record that is not stale."""
+        failures: list[str] = []
+        for peer in (*self.network.directory.peers(), *self.validators):
+            try:
+                answer = await self.network.streams.request(
+                    peer,
+                    StreamProtocol.QUERY,
+                    encode(QueryRequest(key)),
+                    deadline_seconds=QUERY_SECONDS,
+                )
+                proved = verify_reply(self.trust, key, decode(QueryReply, answer))
+            except PeerError as error:
+                self.network.directory.penalise(peer, error)
+                failures.append(str(error))
+            except UnreachableError as error:
+                failures.append(str(error))
+            else:
+                height = proved.header.body.height
+                if height + HEIGHT_REGRESS_MAX >= self._seen_height:
+                    self._seen_height = max(height, self._seen_height)
+                    return proved
+                failures.append(f"answer of height {height} is stale")
+        raise UnreachableError(f"no peer answers: {failures[-1] if failures else 'none connected'}")
+
+    async def height(self) -> Height:
+        """Return the height of the newest sealed header a peer shows."""
+        return (await self.query(chain_key())).header.body.height
+
+    async def chain(self) -> Chain:
+        """Return the record about the chain."""
+        return _require(Chain, await self.query(chain_key()), "chain record")
+
+    async def account(self, account: AccountId) -> Account:
+        """Return an account; one that nobody has paid yet is empty."""
+        proved = await self.query(account_key(account))
+        if proved.value is None:
+            return Account(Amount(0), 0, Amount(0), ())
+        return decode(Account, proved.value)
+
+    async def task(self, task: TaskId) -> Task:
+        """Return a task; MissingError when the chain does not know it."""
+        return _require(Task, await self.query(task_key(task)), f"task {task.hex()[:16]}")
+
+    async def transfer(self, recipient: AccountId, amount: Amount, fee: Amount) -> bytes:
+        """Pay an account; returns the transaction id once it stands on the chain."""
+        return await self._send(Transfer(recipient, amount), Amount(amount + fee), fee)
+
+    async def submit_task(self, package: Package, budget: Amount, fee: Amount) -> TaskId:
+        """Escrow a budget for a package; the caller keeps serving it until it is attested."""
+        root = await pack(package.folder, package.rules, self.store)
+        await self.network.directory.provide(root)
+        action = SubmitTask(root, budget, package.rules)
+        return TaskId(await self._send(action, Amount(budget + fee), fee))
+
+    async def cancel_task(self, task: TaskId, fee: Amount) -> bytes:
+        """End an own task at the end of its round."""
+        return await self._send(CancelTask(task), fee, fee)
+
+    async def serve_until_attested(self, task: TaskId) -> Task:
+        """Serve the package until the task runs or is over."""
+        while (record := await self.task(task)).status is TaskStatus.ATTESTING:
+            await trio.sleep(LOOK_SECONDS)
+        return record
+
+    async def progress(self, task: TaskId) -> AsyncIterator[TaskProgress]:
+        """Yield a task's progress whenever it changes, until it is over."""
+        last: TaskProgress | None = None
+        while True:
+            proved = await self.query(task_key(task))
+            record = _require(Task, proved, f"task {task.hex()[:16]}")
+            now = progress_of(task, record, proved.header.body.height)
+            if last is None or (now.status, now.round) != (last.status, last.round):
+                yield now
+                last = now
+            if record.status in OVER:
+                return
+            await trio.sleep(LOOK_SECONDS)
+
+    async def fetch_model(self, task: TaskId, out: Path, *, best: bool = False) -> FetchedModel:
+        """Write config, weights and receipt of a task's last or best checkpoint into a folder."""
+        record = await self.task(task)
+        theta = record.best if best else record.theta
+        if not any(theta):
+            raise MissingError(f"task {task.hex()[:16]} has no checkpoint yet")
+        hints = self.validators
+        files = PackageFiles(self.blobs)
+        configuration = await files.file(record.package_root, MODEL_FILE, hints)
+        checkpoint = await self.blobs.fetch(BlobId(theta), hints, bytes_max=BLOB_BYTES_MAX)
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(configuration, out / "config.json")
+        partial = out / "model.safetensors.partial"
+        write_model(checkpoint, partial)
+        os.replace(partial, out / "model.safetensors")
+        losses = record.losses
+        loss = (record.best_loss if best else losses[-1]) / 1e6 if losses else None
+        receipt = asdict(progress_of(task, record, self._seen_height))
+        receipt |= {"checkpoint": theta.hex(), "package_root": record.package_root.hex()}
+        receipt |= {"chain_id": self.trust.chain_id.hex(), "loss": loss}
+        (out / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
+        return FetchedModel(out, theta.hex(), record.round, loss)
+
+    async def _send(self, action: Paid, cost: Amount, fee: Amount) -> bytes:
+        """Sign, hand to several peers and wait until the nonce shows that it was executed."""
+        before = await self.account(self.keys.account)
+        if before.balance < cost:
+            raise FundsError(f"balance {before.balance} does not cover {cost} base units")
+        encoded = sign_paid_transaction(
+            self.keys, self.trust.chain_id, before.nonce, fee, action
+        )
+        await self._hand_over(encoded)
+        with trio.move_on_after(INCLUSION_SECONDS):
+            while (await self.account(self.keys.account)).nonce <= before.nonce:
+                await trio.sleep(LOOK_SECONDS)
+            return transaction_id(decode(Transaction, encoded).body)
+        raise OperatingError(
+            f"the transaction is not on the chain after {INCLUSION_SECONDS:.0f} s; it may still come"
+        )
+
+    async def _hand_over(self, encoded: bytes) -> None:
+        taken, failure = 0, ""
+        for peer in dict.fromkeys((*self.validators, *self.network.directory.peers())):
+            try:
+                await self.network.streams.request(
+                    peer, StreamProtocol.SUBMIT, encoded, deadline_seconds=SUBMIT_SECONDS
+                )
+            except UnreachableError as error:
+                failure = str(error)
+                continue
+            taken += 1
+            if taken > len(self.validators) // 3:
+                return
+        if not taken:
+            raise UnreachableError(f"no peer takes the transaction: {failure}")
+
+
+def _require(kind: type[Record], proved: Proved, name: str) -> Record:
+    if proved.value is None:
+        raise MissingError(f"{name} is not on the chain")
+    return decode(kind, proved.value)
+
+
+@asynccontextmanager
+async def connect(
+    genesis_bytes: bytes, secret: bytes, bootstrap: tuple[str, ...], data_folder: Path
+) -> AsyncIterator[Client]:
+    """Join the network as a light peer for as long as the context lasts."""
+    trust, genesis = trust_in(genesis_bytes)
+    keys = KeyPair.from_secret(secret)
+    network = Network(
+        NetworkConfiguration(
+            secret_key=secret,
+            chain_id=trust.chain_id,
+            listen=("/ip4/127.0.0.1/tcp/0",) if _is_local(bootstrap) else ("/ip4/0.0.0.0/tcp/0",),
+            bootstrap=bootstrap,
+        )
+    )
+    store = BlobFiles(data_folder / "blobs")
+    blobs = BlobExchange(store, network.streams, network.directory, keys.node_id)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(network.run)
+        client = Client(keys, trust, genesis, network, store, blobs)
+        await _wait_for_peer(client)
+        yield client
+        nursery.cancel_scope.cancel()
+
+
+async def _wait_for_peer(client: Client) -> None:
+    """Return once a peer answers a query; the bootstrap node alone does not count."""
+    failure = "no peer connected"
+    with trio.move_on_after(CONNECT_SECONDS):
+        while True:
+            try:
+                await client.query(chain_key())
+            except UnreachableError as error:
+                failure = str(error)
+                await trio.sleep(LOOK_SECONDS)
+            else:
+                return
+    raise UnreachableError(f"no node of this network answers within {CONNECT_SECONDS:.0f} s: {failure}")
+
+
+def _is_local(bootstrap: tuple[str, ...]) -> bool:
+    return all(address.startswith("/ip4/127.") for address in bootstrap)
+
+

@@ -1,0 +1,197 @@
+"""
+Who builds the block: bodies of ranked authors, own bodies, and the primary's choice among them.
+
+After block h-1 each ranked author builds a body near the end of the block interval, so that it holds
+late transactions, and hands it to the validators; they relay it at first sight. The primary frames
+the best-ranked valid body it holds, else its own (DESIGN section 4).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.limits import BLOCK_BYTES_MAX
+from potp2p.foundation.types import Height, Rank, ValidatorIndex, View
+from potp2p.network.ports import Directory, Heard, StreamProtocol, Streams
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.crypto.signing import sign
+from potp2p.protocol.ledger.validity import (
+    frame_body,
+    seal_hash,
+    transactions_root,
+    verify_body,
+)
+from potp2p.protocol.wire.blocks import (
+    BLOCK_VERSION,
+    BODY_DOMAIN,
+    RANK_NONE,
+    AuthoredBody,
+    Block,
+    BlockBody,
+    Frame,
+)
+from potp2p.protocol.wire.genesis import ConsensusParameters
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.beacons import BeaconChain
+from potp2p.services.chain import ChainService
+
+
+    def reveal(self, height: Height) -> Digest:
+        """Return the preimage at the depth of a height; zeros when no anchor is registered."""
+
+
+@dataclass(slots=True)
+class AuthoringService:
+    """Owner of the bodies heard for the height in work."""
+
+    keys: KeyPair
+    chain: ChainService
+    parameters: ConsensusParameters
+    streams: Streams
+    directory: Directory
+    bodies: trio.MemoryReceiveChannel[Heard]
+    wall_milliseconds: Callable[[], int]
+    beacons: BeaconChain | None
+    """None where this node is no validator."""
+    better_body_heard: Callable[[Height, Rank], None] | None
+    """Tells the replica of a ranked body, early in the window, for its refusal rule."""
+    _heard: dict[Rank, AuthoredBody] = field(default_factory=dict[Rank, AuthoredBody])
+    _heard_height: Height = Height(0)
+    _parent_decided: float = 0.0
+    _kept: trio.Event = field(default_factory=trio.Event)
+    """Set and replaced whenever a body is kept."""
+
+    async def run(self) -> None:
+        """Author when ranked, listen for bodies; ends by cancellation."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._author_when_ranked)
+            nursery.start_soon(self._listen)
+
+    async def candidate(self, height: Height, view: View, seat: ValidatorIndex) -> Block:
+        """Choose the block that this validator proposes as primary of a view."""
+        assert self.beacons is not None
+        if view == 0 and self.chain.prospects.ranking:
+            await self._wait_for_first_rank(height)
+        frame = Frame(seat, view, self.beacons.reveal(height))
+        for rank in sorted(self._heard if self._heard_height == height else ()):
+            block = frame_body(self._heard[rank], frame)
+            if self._is_sound(block):
+                return block
+        return frame_body(self._build(height, RANK_NONE), frame)
+
+    async def _wait_for_first_rank(self, height: Height) -> None:
+        window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
+        with trio.move_on_at(self._parent_decided + window):
+            while not (self._heard_height == height and Rank(0) in self._heard):
+                await self._kept.wait()
+
+    def _is_sound(self, block: Block) -> bool:
+        try:
+            self.chain.verify(block)
+        except PeerError as error:
+            self.directory.penalise(block.header.body.author, error)
+            return False
+        return True
+
+    def _build(self, height: Height, rank: Rank) -> AuthoredBody:
+        """Put together, execute and sign an own body on the present head."""
+        chain, prospects = self.chain, self.chain.prospects
+        assert prospects.height == height
+        outcome = chain.ledger.assemble(
+            chain.head.header,
+            height,
+            self.keys.node_id,
+            rank,
+            chain.mempool.candidates(),
+            chain.mempool.is_verified,
+        )
+        chain.mempool.refuse(outcome.refused)
+        body = BlockBody(
+            version=BLOCK_VERSION,
+            height=height,
+            previous_hash=chain.head.hash,
+            previous_seal_hash=seal_hash(chain.head.seal),
+            epoch=prospects.epoch,
+            cycle=prospects.cycle,
+            author=self.keys.node_id,
+            rank=rank,
+            transactions_root=transactions_root(outcome.included),
+            state_root=outcome.state_root,
+            next_validators_hash=prospects.next_validators_hash,
+            certificate_hash=prospects.certificate_hash,
+            time_milliseconds=self.wall_milliseconds(),
+        )
+        signature = sign(self.keys, BODY_DOMAIN, chain.chain_id, encode(body))
+        return AuthoredBody(body, signature, chain.head.seal, outcome.included)
+
+    async def _author_when_ranked(self) -> None:
+        signed = self.chain.head.height
+        self._parent_decided = trio.current_time()
+        early = (self.parameters.block_interval - self.parameters.author_window) / 1000
+        while True:
+            height = Height(self.chain.head.height + 1)
+            ranking = self.chain.prospects.ranking
+            if self.keys.node_id in ranking and height > signed:
+                await trio.sleep_until(self._parent_decided + max(early, 0))
+                # One body per height: a second one would be evidence against us.
+                if self.chain.head.height + 1 == height:
+                    signed = height
+                    self._send(self._build(height, Rank(ranking.index(self.keys.node_id))))
+            await self.chain.bell.wait_above(Height(height - 1))
+            self._parent_decided = trio.current_time()
+
+    def _send(self, authored: AuthoredBody) -> None:
+        encoded = encode(authored)
+        if self.keys.node_id in self.chain.prospects.nodes:
+            self._keep(authored)
+        for validator in self.chain.prospects.nodes:
+            if validator != self.keys.node_id:
+                self.streams.post(validator, StreamProtocol.BODIES, encoded)
+
+    async def _listen(self) -> None:
+        async for heard in self.bodies:
+            try:
+                self._hear(heard)
+            except PeerError as error:
+                self.directory.penalise(heard.source, error)
+
+    def _hear(self, heard: Heard) -> None:
+        authored = decode(AuthoredBody, heard.body, bytes_max=2 * BLOCK_BYTES_MAX)
+        body, prospects = authored.body, self.chain.prospects
+        if body.height != prospects.height or body.previous_hash != self.chain.head.hash:
+            # Early or late by one block is the weather of a network, not a fault.
+            return
+        if self._heard_height == body.height and body.rank in self._heard:
+            if encode(self._heard[body.rank].body) != encode(body):
+                raise PeerError(RejectionReason.EQUIVOCATION, f"two bodies of rank {body.rank}")
+            return
+        verify_body(
+            authored,
+            prospects=prospects,
+            parent_hash=self.chain.head.hash,
+            parent_validators=self.chain.head_validators,
+            chain_id=self.chain.chain_id,
+        )
+        if body.rank == RANK_NONE:
+            raise PeerError(RejectionReason.WRONG_SENDER, "body without rank")
+        self._keep(authored)
+        for validator in prospects.nodes:
+            if validator not in (self.keys.node_id, heard.source):
+                self.streams.post(validator, StreamProtocol.BODIES, heard.body)
+
+    def _keep(self, authored: AuthoredBody) -> None:
+        height, rank = authored.body.height, authored.body.rank
+        if self._heard_height != height:
+            self._heard.clear()
+            self._heard_height = height
+        self._heard[rank] = authored
+        self._kept.set()
+        self._kept = trio.Event()
+        window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
+        early = trio.current_time() <= self._parent_decided + window / 2
+        if early and self.better_body_heard is not None:
+            self.better_body_heard(height, rank)
+
+

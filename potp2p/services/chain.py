@@ -1,0 +1,149 @@
+"""
+The chain of this node: its head, the check of blocks that follow, and their durable end.
+
+One owner for validators, miners and observers alike: a validator checks proposals and stores what
+its replica decided, the others check and store what arrives sealed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
+from potp2p.foundation.types import (
+    GENESIS_HEIGHT,
+    ChainId,
+    Digest,
+    Height,
+    NodeId,
+)
+from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
+from potp2p.protocol.ledger.records import Receipt
+from potp2p.protocol.ledger.validity import (
+    block_hash,
+    body_of,
+    verify_body,
+    verify_frame_author,
+    verify_seal,
+)
+from potp2p.protocol.wire.blocks import Block, Header, Seal
+from potp2p.protocol.wire.exchange import SealedBlock
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.heights import HeightBell
+from potp2p.services.mempool import Mempool
+from potp2p.storage.ports import ChainStore
+
+CHECKED_KEPT = 8
+"""Outcomes of proposals kept at one height: re-proposals execute once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last decided block, as the next one refers to it."""
+
+    height: Height
+    hash: Digest
+    header: Header | None
+    """None before the first block."""
+    seal: Seal | None
+    state_root: Digest
+
+
+@dataclass(slots=True)
+class ChainService:
+    """Owner of the head; every other service reads frozen values from it."""
+
+    chain_id: ChainId
+    ledger: Ledger
+    store: ChainStore
+    bell: HeightBell
+    mempool: Mempool
+    head: Head
+    head_validators: tuple[NodeId, ...]
+    """The seats that sealed the head: those of its own epoch."""
+    receipts_seen: Callable[[tuple[Receipt, ...]], None]
+    prospects: Prospects = field(init=False)
+    _outcomes: dict[Digest, Outcome] = field(default_factory=dict[Digest, Outcome])
+
+    def __post_init__(self) -> None:
+        self.prospects = self.ledger.prospects(self.head.header)
+
+    def verify(self, block: Block) -> Outcome:
+        """Check everything about a block that follows the head and execute it on an overlay."""
+        identifier = block_hash(block.header)
+        if identifier in self._outcomes:
+            return self._outcomes[identifier]
+        verify_body(
+            body_of(block),
+            prospects=self.prospects,
+            parent_hash=self.head.hash,
+            parent_validators=self.head_validators,
+            chain_id=self.chain_id,
+        )
+        verify_frame_author(block, self.prospects)
+        self.ledger.verify_frame(block.header.frame, self.head.header)
+        outcome = self.ledger.execute(
+            self.head.header,
+            block.header.body.height,
+            block.header.body.author,
+            block.header.body.rank,
+            block.transactions,
+            self.mempool.is_verified,
+        )
+        if outcome.state_root != block.header.body.state_root:
+            raise PeerError(RejectionReason.BAD_BLOCK, "state root is not reproduced")
+        if len(self._outcomes) >= CHECKED_KEPT:
+            self._outcomes.pop(next(iter(self._outcomes)))
+        self._outcomes[identifier] = outcome
+        return outcome
+
+    def verify_sealed(self, sealed: SealedBlock) -> None:
+        """Check the seal of a block at the height above the head."""
+        header = sealed.block.header
+        if header.body.height != self.head.height + 1:
+            raise PeerError(RejectionReason.TOO_EARLY, f"sealed block {header.body.height}")
+        if sealed.seal.block_hash != block_hash(header):
+            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
+        if sealed.seal.height != header.body.height or sealed.seal.epoch != header.body.epoch:
+            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
+        verify_seal(sealed.seal, self.prospects.nodes, self.chain_id)
+
+    async def commit(self, block: Block, seal: Seal) -> None:
+        """Store a decided block, its seal and the new state in one synced transaction."""
+        try:
+            outcome = self.verify(block)
+        except PeerError as error:
+            # A quorum sealed what we cannot reproduce: going on would mean another history.
+            raise OperatingError(f"decided block {seal.height} fails here: {error}") from error
+        body = block.header.body
+        await self.store.commit(
+            height=body.height,
+            block=encode(block),
+            seal=encode(seal),
+            state_root=outcome.state_root,
+            state_writes=outcome.state_writes,
+            node_writes=outcome.node_writes,
+            receipts=tuple(encode(receipt) for receipt in outcome.receipts),
+        )
+        self.head_validators = self.prospects.nodes
+        self.head = Head(
+            body.height, seal.block_hash, block.header, seal, outcome.state_root
+        )
+        self._outcomes.clear()
+        self.prospects = self.ledger.prospects(block.header)
+        self.bell.ring(body.height)
+        self.mempool.settle(block.transactions)
+        self.receipts_seen(outcome.receipts)
+
+
+def stored_head(store: ChainStore, genesis_root: Digest) -> Head:
+    """Read the head that survived the last stop; genesis when nothing was decided yet."""
+    stored = store.head()
+    if stored is None or stored.height == GENESIS_HEIGHT:
+        return Head(GENESIS_HEIGHT, Digest(bytes(32)), None, None, genesis_root)
+    found = store.block(stored.height)
+    if found is None:
+        raise OperatingError(f"block {stored.height} is missing from the store")
+    block, seal = decode(Block, found[0]), decode(Seal, found[1])
+    return Head(
+        stored.height, seal.block_hash, block.header, seal, block.header.body.state_root
+    )

@@ -1,0 +1,290 @@
+"""
+What a validator does for tasks: hold packages and payloads, attest, aggregate, replay, reveal.
+
+Duties are read anew from the state after each block, and each is carried by a trio task of its own
+until it is done or leaves the state. What binds us later (an audit's salt and report) is durable
+before it leaves.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from potp2p.exchange.blobs import BlobExchange
+from potp2p.exchange.packages import PackageFiles
+from potp2p.foundation.errors import OperatingError, PeerError
+from potp2p.foundation.types import BlobId, Height, NodeId
+from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.duties import (
+    AttestDuty,
+    AuditDuty,
+    ClaimedLease,
+    PackageDuty,
+    ResultDuty,
+    ValidatorDuties,
+    validator_duties,
+)
+from potp2p.protocol.ledger.keys import lease_key, round_key
+from potp2p.protocol.verification.commitments import Contribution, LeaseKey
+from potp2p.protocol.wire.manifests import (
+    EVALUATION_FILE,
+    INITIAL_FILE,
+    MODEL_FILE,
+    shard_file,
+)
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import (
+    Anchor,
+    Attest,
+    AttestPackage,
+    AuditCommit,
+    RoundResult,
+)
+from potp2p.services.beacons import BeaconChain
+from potp2p.services.chain import ChainService
+from potp2p.services.drafts import AUDITS, AuditDraft, LeasePlace, draft_name, lease_name
+from potp2p.services.outbox import OutboxService
+from potp2p.storage.ports import Notebook
+from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease, Replay
+from potp2p.training.reports import Aggregated, Checked, Inspected, Replayed
+from potp2p.workers.ports import Workers
+
+RETRY_SECONDS: Final = 2.0
+"""After a fetch or a worker failed, before a duty is tried again."""
+URGENT: Final = 0
+PATIENT: Final = 1
+"""Replays wait for everything that holds up a round."""
+
+Act = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class JudgingService:
+    """Owner of the validator duties in work on this node."""
+
+    keys: KeyPair
+    chain: ChainService
+    beacons: BeaconChain
+    blobs: BlobExchange
+    packages: PackageFiles
+    workers: Workers
+    notebook: Notebook
+    outbox: OutboxService
+    scratch: Path
+    random_bytes: Callable[[int], bytes]
+    say: Callable[[str, str], None]
+    """Log: tag and text."""
+    _scopes: dict[bytes, trio.CancelScope] = field(default_factory=dict[bytes, trio.CancelScope])
+    _sound: dict[LeasePlace, bool] = field(default_factory=dict[LeasePlace, bool])
+    """Payloads held here: acceptable or not."""
+
+    async def run(self) -> None:
+        """Look at the duties after every block; ends by cancellation."""
+        async with trio.open_nursery() as nursery:
+            height = Height(-1)
+            while True:
+                height = await self.chain.bell.wait_above(height)
+                duties = validator_duties(self.chain.state(), self.keys.node_id)
+                if duties.anchor is not None:
+                    anchor = self.beacons.anchor(duties.anchor)
+                    self.outbox.say(Anchor(duties.anchor, anchor))
+                self._start(self._wanted(duties), nursery)
+
+    def _wanted(self, duties: ValidatorDuties) -> dict[bytes, Act]:
+        """Name every duty by what it is about; the same name is not started twice."""
+        wanted: dict[bytes, Act] = {}
+        for package in duties.packages:
+            wanted[b"package/" + package.task] = _bind(self._judge_package, package)
+        for attest in duties.attests:
+            place = round_key(attest.task, attest.round)
+            for claimed in attest.claimed:
+                name = b"payload/" + lease_key(attest.task, attest.round, claimed.shard)
+                wanted[name] = _bind(self._hold_payload, (attest, claimed))
+            if attest.claims_ended:
+                wanted[b"attest/" + place] = _bind(self._attest, attest)
+        for result in duties.results:
+            place = round_key(result.task, result.round)
+            wanted[b"result/" + place] = _bind(self._compute_result, result)
+        for audit in duties.audits:
+            name = b"audit/" + lease_key(audit.task, audit.round, audit.shard)
+            wanted[name] = _bind(self._audit, audit)
+        return wanted
+
+    def _start(self, wanted: dict[bytes, Act], nursery: trio.Nursery) -> None:
+        for name, scope in list(self._scopes.items()):
+            if name not in wanted:
+                scope.cancel()
+        for name, act in wanted.items():
+            if name not in self._scopes:
+                self._scopes[name] = trio.CancelScope()
+                nursery.start_soon(self._carry, name, act)
+
+    async def _carry(self, name: bytes, act: Act) -> None:
+        """Try one duty until it is done; then keep its name until the chain drops the duty."""
+        with self._scopes[name]:
+            while True:
+                try:
+                    await act()
+                except (OperatingError, PeerError) as error:
+                    kind = name.split(b"/")[0].decode()
+                    self.say("verify", f"{kind} waits: {error}")
+                    await trio.sleep(RETRY_SECONDS)
+                else:
+                    # Said again after some blocks if the statement got lost on its way.
+                    await self.chain.bell.wait_above(self.chain.head.height)
+        del self._scopes[name]
+
+    def _peers(self, *first: NodeId) -> tuple[NodeId, ...]:
+        """Return whom to ask for a file: those named, then the other validators."""
+        others = (*first, *self.chain.prospects.nodes)
+        return tuple(node for node in dict.fromkeys(others) if node != self.keys.node_id)
+
+    async def _judge_package(self, duty: PackageDuty) -> None:
+        """Fetch a whole package, check it in a worker and say whether it can be judged here."""
+        hints = self._peers(duty.client)
+        try:
+            await self.packages.fetch_all(duty.package_root, duty.rules, hints)
+            fault = await self._inspect(duty, hints)
+        except PeerError as error:
+            fault = error.detail
+        if fault is not None:
+            self.say("task", f"{duty.task.hex()[:8]} refused: {fault}")
+        self.outbox.say(AttestPackage(duty.task, fits=fault is None))
+
+    async def _inspect(self, duty: PackageDuty, hints: tuple[NodeId, ...]) -> str | None:
+        files = [
+            await self.packages.file(duty.package_root, shard_file(index), hints)
+            for index in range(duty.rules.rounds.shards)
+        ]
+        command = Inspect(
+            duty.rules,
+            str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
+            str(await self.packages.file(duty.package_root, INITIAL_FILE, hints)),
+            tuple(str(path) for path in files),
+            str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
+            calibrate=True,
+        )
+        report = await self.workers.execute(command, priority=PATIENT)
+        assert isinstance(report, Inspected)
+        return report.fault
+
+    async def _hold_payload(self, duty_and_claim: tuple[AttestDuty, ClaimedLease]) -> None:
+        """Fetch one claimed payload, keep it, and check what needs no other payload."""
+        duty, claimed = duty_and_claim
+        place = (duty.task, duty.round, claimed.shard)
+        if place in self._sound:
+            return
+        hints = self._peers()
+        payload = await self.blobs.fetch(
+            claimed.payload, self._peers(claimed.miner), bytes_max=duty.payload_bytes_max
+        )
+        self.blobs.store.pin(claimed.payload)
+        theta = await self.packages.theta(duty.package_root, duty.theta, hints)
+        lease = Lease(account_of(claimed.miner), *place)
+        command = CheckPayload(lease, duty.rules, str(theta), str(payload))
+        report = await self.workers.execute(command, priority=URGENT)
+        assert isinstance(report, Checked)
+        if report.fault is not None:
+            self.say("verify", f"payload {lease_name(place)} refused: {report.fault}")
+        self._sound[place] = report.fault is None
+
+    async def _attest(self, duty: AttestDuty) -> None:
+        """Post one bitmap: when every claimed payload was looked at, or half the window is over."""
+        places = [(duty.task, duty.round, claimed.shard) for claimed in duty.claimed]
+        half = Height(duty.phase_started + duty.rules.rounds.attest_window // 2)
+        while self.chain.head.height < half:
+            if all(place in self._sound for place in places):
+                break
+            await self.chain.bell.wait_above(self.chain.head.height)
+        bits = bytearray((len(duty.shards) + 7) // 8)
+        for position, shard in enumerate(duty.shards):
+            if self._sound.get((duty.task, duty.round, shard)):
+                bits[position // 8] |= 1 << position % 8
+        self.outbox.say(Attest(duty.task, duty.round, bytes(bits).rstrip(b"\0")))
+
+    async def _compute_result(self, duty: ResultDuty) -> None:
+        """Compute theta(t+1) from the round's set, serve it and post its root."""
+        hints = self._peers()
+        payloads = [
+            await self.blobs.fetch(
+                claimed.payload, self._peers(claimed.miner), bytes_max=duty.payload_bytes_max
+            )
+            for claimed in duty.accepted
+        ]
+        result = self.scratch / f"{duty.task.hex()[:16]}-{duty.round}.safetensors"
+        command = Aggregate(
+            duty.rules,
+            duty.task,
+            duty.round,
+            str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
+            str(await self.packages.theta(duty.package_root, duty.theta, hints)),
+            tuple(str(path) for path in payloads),
+            str(result),
+            str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
+        )
+        report = await self.workers.execute(command, priority=URGENT)
+        assert isinstance(report, Aggregated)
+        root = await self.blobs.publish(result)
+        self.outbox.say(RoundResult(duty.task, duty.round, root, report.evaluation_loss))
+        loss = report.evaluation_loss / 1e6
+        self.say("task", f"{duty.task.hex()[:8]} round {duty.round} done, loss {loss:.4f}")
+        await self._repeat(RoundResult(duty.task, duty.round, root, report.evaluation_loss))
+
+    async def _repeat(self, statement: RoundResult) -> None:
+        """Say a statement after every block until the duty is dropped."""
+        while True:
+            self.outbox.say(statement)
+            await self.chain.bell.wait_above(self.chain.head.height)
+
+    async def _audit(self, duty: AuditDuty) -> None:
+        """Replay a drawn contribution, commit to the finding, open it when commits have ended."""
+        place = (duty.task, duty.round, duty.shard)
+        draft = self._draft(place)
+        if draft is None:
+            draft = await self._replay(duty, place)
+            await self.notebook.put(draft_name(AUDITS, place), encode(draft))
+        if duty.revealing:
+            self.outbox.say(draft.reveal(place))
+            return
+        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
+        commitment = draft.commitment(self.keys.node_id, contribution)
+        self.outbox.say(AuditCommit(*place, commitment))
+
+    def _draft(self, place: LeasePlace) -> AuditDraft | None:
+        stored = self.notebook.get(draft_name(AUDITS, place))
+        return None if stored is None else decode(AuditDraft, stored)
+
+    async def _replay(self, duty: AuditDuty, place: LeasePlace) -> AuditDraft:
+        hints = self._peers()
+        payload = await self.blobs.fetch(
+            BlobId(duty.payload), self._peers(duty.miner), bytes_max=duty.payload_bytes_max
+        )
+        command = Replay(
+            Lease(account_of(duty.miner), *place),
+            duty.rules,
+            str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
+            str(await self.packages.theta(duty.package_root, duty.theta, hints)),
+            str(await self.packages.file(duty.package_root, shard_file(duty.shard), hints)),
+            str(payload),
+        )
+        report = await self.workers.execute(command, priority=PATIENT)
+        assert isinstance(report, Replayed)
+        self.say(
+            "verify",
+            f"replayed {lease_name(place)}: distance {report.distances.overall} ppm, "
+            f"{report.milliseconds} ms",
+        )
+        return AuditDraft(
+            salt=self.random_bytes(32),
+            trace=report.trace,
+            loss_before=report.loss_before,
+            loss_after=report.loss_after,
+            distances=report.distances,
+        )
+
+
+def _bind(act: Callable[[object], Awaitable[None]], duty: object) -> Act:
+    return lambda: act(duty)

@@ -1,0 +1,191 @@
+"""
+What a miner does: take its leases, train them, claim the results, open traces when audited.
+
+Everything a claim rests on (payload, salt, trace) is durable before the claim leaves, so that a
+crash between claim and audit does not turn an honest miner into one that cannot reveal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from potp2p.foundation.errors import OperatingError, PeerError
+from potp2p.foundation.types import Height
+from potp2p.observability.status import LeaseStatusLine
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
+from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import Ready, RegisterMiner
+from potp2p.exchange.blobs import BlobExchange
+from potp2p.services.chain import ChainService
+from potp2p.services.drafts import (
+    CONTRIBUTIONS,
+    ContributionDraft,
+    LeasePlace,
+    draft_name,
+    lease_name,
+)
+from potp2p.services.outbox import OutboxService
+from potp2p.exchange.packages import PackageFiles
+from potp2p.storage.ports import Notebook
+from potp2p.training.commands import Lease, Train
+from potp2p.training.reports import Progress, Trained
+from potp2p.workers.ports import Workers
+
+RETRY_SECONDS = 2.0
+"""After a fetch or a worker failed, before the lease is tried again."""
+
+
+class Registration(Protocol):
+    """Puts a rig's offer together; its stamp costs seconds, so it is made in a thread."""
+
+    async def offer(self) -> RegisterMiner:
+        """Return the registration to send."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One lease in work."""
+
+    key: LeasePlace
+    duty: LeaseDuty
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    stage: str = "waiting"
+    progress: Progress | None = None
+
+    def line(self) -> LeaseStatusLine:
+        """Return the lease as status shows it."""
+        progress = self.progress
+        loss = None if progress is None or progress.loss is None else progress.loss / 1e6
+        return LeaseStatusLine(
+            task=self.key[0].hex(),
+            round=self.key[1],
+            shard=self.key[2],
+            stage=self.stage,
+            step=None if progress is None else progress.step,
+            steps=None if progress is None else progress.steps,
+            loss=loss,
+            deadline_height=self.duty.deadline,
+        )
+
+
+@dataclass(slots=True)
+class MiningService:
+    """Owner of the leases in work on this node."""
+
+    keys: KeyPair
+    chain: ChainService
+    blobs: BlobExchange
+    packages: PackageFiles
+    workers: Workers
+    notebook: Notebook
+    outbox: OutboxService
+    registration: Registration
+    scratch: Path
+    random_bytes: Callable[[int], bytes]
+    say: Callable[[str, str], None]
+    """Log: tag and text."""
+    _works: dict[LeasePlace, _Work] = field(default_factory=dict[LeasePlace, _Work])
+    _offer: RegisterMiner | None = None
+
+    async def run(self) -> None:
+        """Look at the duties after every block; ends by cancellation."""
+        async with trio.open_nursery() as nursery:
+            height = Height(-1)
+            while True:
+                height = await self.chain.bell.wait_above(height)
+                await self._look(nursery)
+
+    def lines(self) -> tuple[LeaseStatusLine, ...]:
+        """Return the leases in work, for status."""
+        return tuple(work.line() for work in self._works.values())
+
+    async def _look(self, nursery: trio.Nursery) -> None:
+        duties = miner_duties(self.chain.state(), self.keys.node_id)
+        if duties.register:
+            if self._offer is None:
+                self._offer = await self.registration.offer()
+            self.outbox.say(self._offer)
+        if duties.ready is not None:
+            self.outbox.say(Ready(duties.ready))
+        for key in duties.reveals:
+            draft = self._draft(key)
+            if draft is not None:
+                self.outbox.say(draft.reveal(key))
+        wanted = {(duty.task, duty.round, duty.shard): duty for duty in duties.leases}
+        for key, work in list(self._works.items()):
+            if key not in wanted and work.stage != "claiming":
+                work.scope.cancel()
+        for key, duty in wanted.items():
+            if key not in self._works:
+                work = self._works[key] = _Work(key, duty)
+                nursery.start_soon(self._attend, work)
+
+    def _draft(self, key: LeasePlace) -> ContributionDraft | None:
+        stored = self.notebook.get(draft_name(CONTRIBUTIONS, key))
+        return None if stored is None else decode(ContributionDraft, stored)
+
+    async def _attend(self, work: _Work) -> None:
+        """Carry one lease to its claim; cancelled when the chain no longer asks for it."""
+        with work.scope:
+            draft = self._draft(work.key)
+            while draft is None:
+                try:
+                    draft = await self._train(work)
+                except (OperatingError, PeerError) as error:
+                    self.say("miner", f"lease {lease_name(work.key)} waits: {error}")
+                    await trio.sleep(RETRY_SECONDS)
+            work.stage = "claiming"
+            await self._claim(work.key, draft)
+        del self._works[work.key]
+
+    async def _train(self, work: _Work) -> ContributionDraft:
+        task, round_, shard = work.key
+        duty = work.duty
+        hints = tuple(node for node in self.chain.prospects.nodes if node != self.keys.node_id)
+        work.stage = "fetching"
+        model = await self.packages.file(duty.package_root, MODEL_FILE, hints)
+        data = await self.packages.file(duty.package_root, shard_file(shard), hints)
+        theta = await self.packages.theta(duty.package_root, duty.theta, hints)
+        payload = self.scratch / f"{task.hex()[:16]}-{round_}-{shard}.payload"
+        work.stage = "training"
+
+        def note(progress: Progress) -> None:
+            work.progress = progress
+
+        lease = Lease(self.keys.account, task, round_, shard)
+        command = Train(lease, duty.rules, str(model), str(theta), str(data), str(payload))
+        report = await self.workers.execute(command, progress=note)
+        assert isinstance(report, Trained)
+        # Nobody may copy a payload before its claim stands: it is served only from then on.
+        blob = await self.blobs.withhold(payload)
+        draft = ContributionDraft(
+            payload=blob,
+            salt=self.random_bytes(32),
+            trace=report.trace,
+            samples=report.samples,
+            loss_before=report.loss_before,
+            loss_after=report.loss_after,
+            diverged=report.diverged,
+        )
+        await self.notebook.put(draft_name(CONTRIBUTIONS, work.key), encode(draft))
+        self.say("miner", f"trained {lease_name(work.key)} in {report.milliseconds} ms")
+        return draft
+
+    async def _claim(self, key: LeasePlace, draft: ContributionDraft) -> None:
+        """Say the claim until it stands on the chain, then serve its payload."""
+        height = Height(-1)
+        while True:
+            record = self.chain.state().lease(*key)
+            if record is None or record.miner != self.keys.node_id:
+                return
+            if record.claim is not None:
+                break
+            self.outbox.say(draft.claim(self.keys.node_id, key))
+            height = await self.chain.bell.wait_above(height)
+        self.blobs.release(draft.payload)
+        self.say("miner", f"claim {lease_name(key)} stands")

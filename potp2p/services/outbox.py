@@ -1,0 +1,166 @@
+"""
+Transactions between nodes: own statements out, others' in, gossip in one batch per interval.
+
+A node without a seat hands its statements to a few validators; whoever takes one that way gossips
+it with the rest of its batch. A statement is said again until its effect stands on the chain.
+"""
+
+from dataclasses import dataclass, field
+
+import trio
+
+from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
+from potp2p.foundation.limits import (
+    GOSSIP_BYTES_MAX,
+    SAY_AGAIN_BLOCKS,
+    SUBMIT_SECONDS,
+    SUBMIT_VALIDATORS,
+)
+from potp2p.foundation.types import Amount, Height, NodeId
+from potp2p.network.ports import Directory, Gossip, Heard, StreamProtocol, Streams, Topic
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.transition import sign_transaction
+from potp2p.protocol.wire.exchange import TransactionBatch
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import Free, TransactionBody
+from potp2p.services.chain import ChainService
+from potp2p.services.mempool import Mempool
+
+BATCH_OVERHEAD_BYTES = 16
+TRANSACTION_OVERHEAD_BYTES = 5
+
+
+@dataclass(slots=True)
+class OutboxService:
+    """Owner of what waits to be gossiped and of what this node has said."""
+
+    keys: KeyPair
+    chain: ChainService
+    mempool: Mempool
+    gossip: Gossip
+    streams: Streams
+    directory: Directory
+    interval_seconds: float
+    """Between two batches."""
+    _waiting: list[bytes] = field(default_factory=list[bytes])
+    _arrived: trio.Event = field(default_factory=trio.Event)
+    _said: dict[bytes, Height] = field(default_factory=dict[bytes, Height])
+    _heard: trio.MemoryReceiveChannel[Heard] = field(init=False)
+    _to_hand: trio.MemorySendChannel[bytes] = field(init=False)
+    _handing: trio.MemoryReceiveChannel[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams.serve(StreamProtocol.SUBMIT, self.answer)
+        self._heard = self.gossip.subscribe(Topic.TRANSACTIONS, self.validate)
+        self._to_hand, self._handing = trio.open_memory_channel[bytes](1024)
+
+    async def run(self) -> None:
+        """Take, batch and hand on; ends by cancellation."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._publish)
+            nursery.start_soon(self._hand)
+
+    def say(self, action: Free) -> None:
+        """Sign a free action and send it on its way, unless that was done a moment ago."""
+        identifier = sha256(encode(TransactionBody(self.keys.node_id, 0, Amount(0), action)))
+        height = self.chain.head.height
+        if identifier in self._said and height < self._said[identifier] + SAY_AGAIN_BLOCKS:
+            return
+        self._said[identifier] = height
+        for old in [key for key, at in self._said.items() if at + 64 * SAY_AGAIN_BLOCKS < height]:
+            del self._said[old]
+        encoded = sign_transaction(self.keys, self.chain.chain_id, action)
+        try:
+            self.mempool.add(encoded)
+        except PeerError:
+            # Our own pool is full: it is said again after some blocks.
+            return
+        if self.keys.node_id in self.chain.prospects.nodes:
+            self._queue(encoded)
+            return
+        try:
+            self._to_hand.send_nowait(encoded)
+        except trio.WouldBlock:
+            del self._said[identifier]
+
+    async def answer(self, _peer: NodeId, body: bytes) -> bytes:
+        """Take a transaction from a peer; PeerError refuses it by name."""
+        await trio.lowlevel.checkpoint()
+        if self.mempool.add(body):
+            self._queue(body)
+        return b""
+
+    def validate(self, message: bytes) -> None:
+        """Check the shape of a gossiped batch; signatures are checked when it is taken in."""
+        decode(TransactionBatch, message, bytes_max=GOSSIP_BYTES_MAX)
+
+    def _queue(self, encoded: bytes) -> None:
+        self._waiting.append(encoded)
+        self._arrived.set()
+
+    async def _listen(self) -> None:
+        async for heard in self._heard:
+            batch = decode(TransactionBatch, heard.body, bytes_max=GOSSIP_BYTES_MAX)
+            for encoded in batch.transactions:
+                try:
+                    self.mempool.add(encoded)
+                except PeerError as error:
+                    if error.reason is not RejectionReason.RATE:
+                        self.directory.penalise(heard.source, error)
+                await trio.lowlevel.checkpoint()
+
+    async def _publish(self) -> None:
+        while True:
+            await self._arrived.wait()
+            # The batch fills for an interval: what a delivery costs hardly depends on its size.
+            await trio.sleep(self.interval_seconds)
+            for batch in _batches(self._waiting):
+                await self.gossip.publish(Topic.TRANSACTIONS, encode(TransactionBatch(batch)))
+            self._waiting.clear()
+            self._arrived = trio.Event()
+
+    async def _hand(self) -> None:
+        async for encoded in self._handing:
+            if not await self._hand_to_validators(encoded):
+                self._queue(encoded)
+
+    async def _hand_to_validators(self, encoded: bytes) -> bool:
+        """Give a statement to some connected validators; False when none took it."""
+        connected = set(self.directory.peers())
+        start = int.from_bytes(self.keys.node_id[-4:], "big")
+        nodes = self.chain.prospects.nodes
+        order = [nodes[(start + step) % len(nodes)] for step in range(len(nodes))]
+        targets = [node for node in order if node in connected][:SUBMIT_VALIDATORS]
+        taken: list[bool] = []
+
+        async def give(peer: NodeId) -> None:
+            try:
+                await self.streams.request(
+                    peer, StreamProtocol.SUBMIT, encoded, deadline_seconds=SUBMIT_SECONDS
+                )
+            except UnreachableError:
+                return
+            taken.append(True)
+
+        async with trio.open_nursery() as nursery:
+            for peer in targets:
+                nursery.start_soon(give, peer)
+        return bool(taken)
+
+
+def _batches(waiting: list[bytes]) -> list[tuple[bytes, ...]]:
+    """Cut what waits into batches that fit a gossip message."""
+    batches: list[tuple[bytes, ...]] = []
+    batch: list[bytes] = []
+    size = BATCH_OVERHEAD_BYTES
+    for encoded in waiting:
+        if size + len(encoded) + TRANSACTION_OVERHEAD_BYTES > GOSSIP_BYTES_MAX and batch:
+            batches.append(tuple(batch))
+            batch, size = [], BATCH_OVERHEAD_BYTES
+        batch.append(encoded)
+        size += len(encoded) + TRANSACTION_OVERHEAD_BYTES
+    return [*batches, tuple(batch)] if batch else batches
+
+

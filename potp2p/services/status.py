@@ -1,0 +1,239 @@
+"""Gathers the frozen NodeStatus from what the other services say about themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from potp2p.foundation.types import AccountId
+from potp2p.network.ports import NetworkFacts
+from potp2p.observability.status import (
+    ChainStatus,
+    ConsensusStatus,
+    DeviceStatus,
+    Identity,
+    MinerStatus,
+    NodeStatus,
+    PeerToPeerStatus,
+    Reason,
+    StateCode,
+    TaskLine,
+)
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.records import LeaseStatus, Task
+from potp2p.protocol.wire.blocks import RANK_NONE
+from potp2p.services.chain import ChainService
+from potp2p.services.logbook import LogBook
+from potp2p.services.mempool import Mempool
+from potp2p.services.mining import MiningService
+from potp2p.services.sync import SyncService
+from potp2p.workers.ports import WorkerFacts
+
+SYNCED_GAP = 2
+"""A node this many blocks behind the highest claim is still in step."""
+
+
+@dataclass(slots=True)
+class StatusService:
+    """Owns nothing but the moment at which the state last changed."""
+
+    identity: Identity
+    keys: KeyPair
+    payout: AccountId
+    chain: ChainService
+    mempool: Mempool
+    sync: SyncService
+    logbook: LogBook
+    now: Callable[[], float]
+    network_facts: Callable[[], NetworkFacts]
+    worker_facts: Callable[[], tuple[WorkerFacts, ...]]
+    consensus_status: Callable[[], ConsensusStatus] | None
+    mining: MiningService | None
+    bootstrap_configured: int
+    _state: StateCode = StateCode.STARTING
+    _since: float = 0.0
+    _block_time: float | None = None
+    _block_height: int = -1
+
+    def snapshot(self) -> NodeStatus:
+        """Return everything a face may show, as of now."""
+        chain = self._chain()
+        miner = self._miner()
+        network = self._network()
+        code, reasons = self._judge(chain, network, miner)
+        if code is not self._state or self._since == 0.0:
+            self._state, self._since = code, self.now()
+        state = self.chain.state()
+        account = state.account(self.payout)
+        return NodeStatus(
+            time=self.now(),
+            identity=self.identity,
+            state=code,
+            since=self._since,
+            reasons=reasons,
+            network=network,
+            chain=chain,
+            consensus=None if self.consensus_status is None else self.consensus_status(),
+            miner=miner,
+            devices=tuple(_device(facts) for facts in self.worker_facts()),
+            tasks=self._tasks(),
+            balance=account.balance,
+            log=self.logbook.lines(),
+            advice=_advice(code, reasons),
+        )
+
+    def _chain(self) -> ChainStatus:
+        head = self.chain.head
+        if head.height != self._block_height:
+            self._block_height, self._block_time = head.height, self.now()
+        target = self.sync.target_height
+        record = self.chain.state().chain
+        header = head.header
+        ranked = header is not None and header.body.rank != RANK_NONE
+        return ChainStatus(
+            height=head.height,
+            target_height=target,
+            synced=target is not None and head.height + SYNCED_GAP >= target,
+            epoch=record.epoch,
+            cycle=record.cycle,
+            state_root=head.state_root.hex(),
+            block_time=self._block_time if head.height else None,
+            last_rank=header.body.rank if header is not None and ranked else None,
+            last_view=None if head.seal is None else head.seal.view,
+            last_signers=None if head.seal is None else len(head.seal.signatures),
+            validators=len(record.seats),
+            pending_transactions=len(self.mempool),
+            supply=record.supply,
+            burned=record.burned,
+        )
+
+    def _network(self) -> PeerToPeerStatus:
+        facts = self.network_facts()
+        return PeerToPeerStatus(
+            peers=facts.peers,
+            inbound=facts.inbound,
+            listen=facts.listen,
+            bytes_in=facts.bytes_in,
+            bytes_out=facts.bytes_out,
+            lost_messages=facts.lost_messages,
+            banned=facts.banned,
+            bootstrap_connected=0,
+            bootstrap_configured=self.bootstrap_configured,
+        )
+
+    def _miner(self) -> MinerStatus | None:
+        if self.mining is None:
+            return None
+        state = self.chain.state()
+        record = state.miner(self.keys.account)
+        bond = state.account(self.keys.account).bond
+        lines = self.mining.lines()
+        if record is None:
+            return MinerStatus(
+                registered=False,
+                live=False,
+                bond=bond,
+                accepted=0,
+                rejected=0,
+                missed=0,
+                in_audit=0,
+                earned=0,
+                last_accepted_at=None,
+                leases=lines,
+            )
+        return MinerStatus(
+            registered=True,
+            live=record.live,
+            bond=bond,
+            accepted=record.accepted,
+            rejected=record.rejected,
+            missed=record.missed,
+            in_audit=self._in_audit(),
+            earned=record.earned,
+            last_accepted_at=None,
+            leases=lines,
+        )
+
+    def _in_audit(self) -> int:
+        """Count own contributions whose pay still waits for audits."""
+        state = self.chain.state()
+        waiting = {LeaseStatus.ACCEPTED, LeaseStatus.AUDITED, LeaseStatus.CLAIMED}
+        count = 0
+        for task_id in (*state.chain.tasks, *state.chain.unsettled):
+            task = state.task(task_id)
+            for round_ in () if task is None else task.open_rounds:
+                record = state.round(task_id, round_)
+                for row in () if record is None else record.leases:
+                    if row.miner != self.keys.node_id:
+                        continue
+                    lease = state.lease(task_id, round_, row.shard)
+                    count += lease is not None and lease.status in waiting
+        return count
+
+    def _tasks(self) -> tuple[TaskLine, ...]:
+        state = self.chain.state()
+        found = ((each, state.task(each)) for each in (*state.chain.tasks, *state.chain.unsettled))
+        return tuple(_task_line(each, task) for each, task in found if task is not None)
+
+    def _judge(
+        self, chain: ChainStatus, network: PeerToPeerStatus, miner: MinerStatus | None
+    ) -> tuple[StateCode, tuple[Reason, ...]]:
+        """Say in one word what the node does, and why it is not simply at work."""
+        if network.peers == 0:
+            return StateCode.STARTING, (Reason("no_peers", "no peer is connected"),)
+        if not chain.synced and chain.target_height is not None:
+            gap = f"{chain.height} of {chain.target_height}"
+            return StateCode.SYNCING, (Reason("not_synced", gap),)
+        if self.consensus_status is not None:
+            return StateCode.VALIDATING, (Reason("validator", "holds a seat"),)
+        if miner is None:
+            return StateCode.FOLLOWING, (Reason("observer", "follows the chain"),)
+        if miner.leases:
+            return StateCode.MINING, ()
+        return StateCode.IDLE, (self._idle_reason(miner),)
+
+    def _idle_reason(self, miner: MinerStatus) -> Reason:
+        if not miner.registered:
+            return Reason("registering", "the registration is on its way")
+        if not self.chain.state().chain.tasks:
+            return Reason("network_has_no_tasks", "nobody has ordered a training")
+        if not miner.live:
+            return Reason("not_live", "a lease was missed; ready is said again each cycle")
+        if miner.bond == 0:
+            return Reason("deposit_missing", "no bond stands for this miner")
+        return Reason("no_lease", "this round's shards are with other miners")
+
+
+def _device(facts: WorkerFacts) -> DeviceStatus:
+    return DeviceStatus(
+        device=facts.device,
+        name=facts.name,
+        memory_bytes=facts.memory_bytes,
+        pid=facts.pid,
+        state=facts.state,
+        busy=facts.busy,
+        step=facts.step,
+        steps=facts.steps,
+        steps_per_second=facts.steps_per_second,
+        restarts=facts.restarts,
+    )
+
+
+def _task_line(task_id: bytes, task: Task) -> TaskLine:
+    return TaskLine(
+        task=task_id.hex(),
+        status=task.status.name.lower(),
+        architecture=task.rules.model.architecture,
+        mode=task.rules.mode.name.lower(),
+        round=task.round,
+        rounds=task.rules.rounds.rounds,
+        loss=task.losses[-1] / 1e6 if task.losses else None,
+        budget=task.budget,
+        escrow=task.escrow,
+    )
+
+
+def _advice(code: StateCode, reasons: tuple[Reason, ...]) -> str | None:
+    if code is StateCode.STARTING and reasons:
+        return "no peer yet: check the bootstrap address and your network"
+    return None
+
+

@@ -1,0 +1,243 @@
+"""
+Staying in step: hello with peers, sealed blocks by gossip, ranges of them on request.
+
+A claimed height is only a reason to ask; nothing counts but a block whose seal a quorum signed. A
+peer that sends a bad block is scored and the next one is asked.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
+from potp2p.foundation.limits import (
+    BLOCKS_REQUEST_SECONDS,
+    GOSSIP_BYTES_MAX,
+    HELLO_SECONDS,
+    MESSAGE_BYTES_MAX,
+    PEERS_REMEMBERED_MAX,
+)
+from potp2p.foundation.types import Height, NodeId
+from potp2p.network.ports import Directory, Gossip, Heard, StreamProtocol, Streams, Topic
+from potp2p.protocol.ledger.validity import block_hash
+from potp2p.protocol.wire.blocks import Block, Seal
+from potp2p.protocol.wire.exchange import (
+    BLOCKS_PER_REQUEST_MAX,
+    BlocksReply,
+    BlocksRequest,
+    Hello,
+    Role,
+    SealedBlock,
+)
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.chain import ChainService
+from potp2p.storage.ports import ChainStore
+
+REPLY_OVERHEAD_BYTES = 4096
+HELLO_REPLY_SECONDS = 5.0
+
+Adopt = Callable[[Block, Seal], Awaitable[None]]
+"""Takes the next sealed block, already verified, to its durable end."""
+
+
+@dataclass(slots=True)
+class SyncService:
+    """Owner of what peers say about their heights."""
+
+    own: NodeId
+    chain: ChainService
+    store: ChainStore
+    gossip: Gossip
+    streams: Streams
+    directory: Directory
+    role: Role
+    version: str
+    adopt: Adopt
+    patience_seconds: float
+    """How long the next block may be missing before peers are asked; replicas get theirs by vote."""
+    _heights: dict[NodeId, Height] = field(default_factory=dict[NodeId, Height])
+    _news: trio.Event = field(default_factory=trio.Event)
+    _sealed: trio.MemoryReceiveChannel[Heard] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams.serve(StreamProtocol.HELLO, self.answer_hello)
+        self.streams.serve(StreamProtocol.BLOCKS, self.answer_blocks)
+        self._sealed = self.gossip.subscribe(Topic.BLOCKS, self.validate_sealed)
+
+    @property
+    def target_height(self) -> Height | None:
+        """Return the highest height that a peer claims; None while nobody has spoken."""
+        return max(self._heights.values(), default=None)
+
+    async def run(self) -> None:
+        """Greet, listen and fetch; ends by cancellation."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._greet)
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._announce)
+            nursery.start_soon(self._catch_up)
+
+    def hello(self) -> Hello:
+        """Return who we are."""
+        return Hello(self.chain.chain_id, self.role, self.chain.head.height, self.version)
+
+    async def answer_hello(self, peer: NodeId, body: bytes) -> bytes:
+        """Note who a peer is and say who we are."""
+        await trio.lowlevel.checkpoint()
+        self._note(peer, decode(Hello, body))
+        return encode(self.hello())
+
+    async def answer_blocks(self, _peer: NodeId, body: bytes) -> bytes:
+        """Serve sealed blocks of a range, as many as fit one frame."""
+        request = decode(BlocksRequest, body)
+        found: list[bytes] = []
+        room = MESSAGE_BYTES_MAX - REPLY_OVERHEAD_BYTES
+        for height in range(request.first, request.first + request.count):
+            await trio.lowlevel.checkpoint()
+            stored = self.store.block(Height(height))
+            if stored is None:
+                break
+            room -= len(stored[0]) + len(stored[1])
+            if room < 0:
+                break
+            found.append(encode(SealedBlock(decode(Block, stored[0]), decode(Seal, stored[1]))))
+        return encode(BlocksReply(tuple(found)))
+
+    def validate_sealed(self, message: bytes) -> None:
+        """Check a gossiped block without waiting; its seal is checked where it follows the head."""
+        sealed = decode(SealedBlock, message, bytes_max=GOSSIP_BYTES_MAX)
+        if sealed.seal.block_hash != block_hash(sealed.block.header):
+            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
+        if sealed.block.header.body.height == self.chain.head.height + 1:
+            self.chain.verify_sealed(sealed)
+
+    def _note(self, peer: NodeId, hello: Hello) -> None:
+        if hello.chain_id != self.chain.chain_id:
+            raise PeerError(RejectionReason.WRONG_CHAIN, "peer of another network")
+        if hello.role in (Role.BOOTSTRAP, Role.CLIENT):
+            return
+        if peer in self._heights or len(self._heights) < PEERS_REMEMBERED_MAX:
+            self._heights[peer] = hello.height
+        if hello.height > self.chain.head.height:
+            self._news.set()
+
+    async def _greet(self) -> None:
+        """Ask every peer for its height now and then, sooner while none has answered."""
+        while True:
+            connected = self.directory.peers()
+            for gone in self._heights.keys() - set(connected):
+                del self._heights[gone]
+            async with trio.open_nursery() as nursery:
+                for peer in connected:
+                    nursery.start_soon(self._greet_one, peer)
+            await trio.sleep(HELLO_SECONDS if self._heights else HELLO_SECONDS / 5)
+
+    async def _greet_one(self, peer: NodeId) -> None:
+        try:
+            answer = await self.streams.request(
+                peer,
+                StreamProtocol.HELLO,
+                encode(self.hello()),
+                deadline_seconds=HELLO_REPLY_SECONDS,
+            )
+            self._note(peer, decode(Hello, answer))
+        except PeerError as error:
+            self.directory.penalise(peer, error)
+        except UnreachableError:
+            # A bootstrap node does not speak of chains; a dead peer is the adapter's business.
+            return
+
+    async def _announce(self) -> None:
+        """Gossip a decided block if we framed it: one voice per height is enough for a mesh."""
+        height = self.chain.head.height
+        while True:
+            height = await self.chain.bell.wait_above(height)
+            stored = self.store.block(height)
+            if stored is None:
+                continue
+            sealed = SealedBlock(decode(Block, stored[0]), decode(Seal, stored[1]))
+            nodes = self.chain.head_validators
+            primary = sealed.block.header.frame.primary
+            message = encode(sealed)
+            if nodes[primary] == self.own and len(message) <= GOSSIP_BYTES_MAX:
+                await self.gossip.publish(Topic.BLOCKS, message)
+
+    async def _listen(self) -> None:
+        async for heard in self._sealed:
+            sealed = decode(SealedBlock, heard.body, bytes_max=GOSSIP_BYTES_MAX)
+            height = sealed.block.header.body.height
+            if height == self.chain.head.height + 1:
+                await self._take(heard.source, sealed)
+            elif height > self.chain.head.height:
+                self._heights[heard.source] = max(height, self._heights.get(heard.source, height))
+                self._news.set()
+
+    async def _take(self, source: NodeId, sealed: SealedBlock) -> bool:
+        try:
+            self.chain.verify_sealed(sealed)
+        except PeerError as error:
+            if error.reason is RejectionReason.TOO_EARLY:
+                return False
+            self.directory.penalise(source, error)
+            self._heights.pop(source, None)
+            return False
+        await self.adopt(sealed.block, sealed.seal)
+        return True
+
+    async def _catch_up(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            before = self.chain.head.height
+            with trio.move_on_after(self.patience_seconds):
+                # A block may be on its way by vote or gossip: ask only when it stays away.
+                await self.chain.bell.wait_above(before)
+            while self._peer_ahead() is not None:
+                if not await self._fetch_range():
+                    break
+
+    def _peer_ahead(self) -> NodeId | None:
+        ahead = [peer for peer, at in self._heights.items() if at > self.chain.head.height]
+        if not ahead:
+            return None
+        # Spread the asking: which peer serves depends on the height that is asked for.
+        return sorted(ahead)[self.chain.head.height % len(ahead)]
+
+    async def _fetch_range(self) -> bool:
+        """Fetch and adopt what one peer has above our head; False to wait for news."""
+        peer = self._peer_ahead()
+        if peer is None:
+            return False
+        request = BlocksRequest(Height(self.chain.head.height + 1), BLOCKS_PER_REQUEST_MAX)
+        try:
+            answer = await self.streams.request(
+                peer,
+                StreamProtocol.BLOCKS,
+                encode(request),
+                deadline_seconds=BLOCKS_REQUEST_SECONDS,
+            )
+            reply = decode(BlocksReply, answer)
+        except PeerError as error:
+            self.directory.penalise(peer, error)
+            self._heights.pop(peer, None)
+            return True
+        except UnreachableError:
+            self._heights.pop(peer, None)
+            return True
+        advanced = False
+        for encoded in reply.blocks:
+            try:
+                sealed = decode(SealedBlock, encoded)
+            except PeerError as error:
+                self.directory.penalise(peer, error)
+                break
+            if sealed.block.header.body.height <= self.chain.head.height:
+                continue
+            if not await self._take(peer, sealed):
+                break
+            advanced = True
+        if not advanced and self._heights.get(peer, Height(0)) > self.chain.head.height:
+            # It claimed a height that it does not serve.
+            self._heights.pop(peer, None)
+        return True
