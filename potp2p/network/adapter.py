@@ -15,6 +15,7 @@ from libp2p.host.ping import handle_ping
 from libp2p.peer.id import ID
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
+from trio_typing import TaskStatus
 
 from potp2p.foundation.errors import ConfigurationError, PeerError
 from potp2p.foundation.types import ChainId, NodeId
@@ -96,7 +97,7 @@ class Network:
     async def run(
         self,
         *,
-        task_status: trio.TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED,
+        task_status: TaskStatus[tuple[str, ...]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """
         Serve until cancelled; report started with the full listen addresses.

@@ -299,7 +299,7 @@ class LibraryDirectory:
         known.failures += 1
         longest = BOOTSTRAP_REDIAL_MAX_SECONDS if known.is_bootstrap else REDIAL_MAX_SECONDS
         pause = min(longest, REDIAL_FIRST_SECONDS * 2 ** min(known.failures, 10))
-        known.next_dial_at = self.clock() + pause * random.uniform(0.75, 1.25)
+        known.next_dial_at = self.clock() + pause * random.uniform(0.75, 1.25)  # noqa: S311
         if known.failures >= FAILURES_MAX and not known.is_bootstrap:
             self._known.pop(peer, None)
 
@@ -343,7 +343,8 @@ class LibraryDirectory:
         return sort_peer_ids_by_distance(key, [peer_id_of(peer) for peer in self.peers()])
 
     async def _ask_providers(self, peer: ID, key: bytes, found: dict[NodeId, None]) -> None:
-        assert self._dht is not None and self._host is not None
+        assert self._dht is not None
+        assert self._host is not None
         store = self._dht.provider_store
         with trio.move_on_after(QUERY_SECONDS), Contained():
             providers, _ = await store._get_providers_from_peer_with_closers(peer, key)
@@ -379,7 +380,8 @@ class LibraryDirectory:
                 self._to_announce.append(blob)
 
     async def _announce(self, blob: BlobId) -> None:
-        assert self._dht is not None and self._host is not None
+        assert self._dht is not None
+        assert self._host is not None
         key = bytes.fromhex(MULTIHASH_SHA256) + blob
         store = self._dht.provider_store
         store.add_provider(key, PeerInfo(self._host.get_id(), self._host.get_addrs()))

@@ -43,6 +43,8 @@ RPC_QUEUE_MAX: Final = 256
 """Frames waiting for one peer; the library's 32 overflow in one burst of a round's claims."""
 SUBSCRIPTIONS_PER_PEER_MAX: Final = 32
 SEEN_SECONDS: Final = 120
+VARINT_BYTES_MAX: Final = 5
+VARINT_MORE: Final = 0x80
 
 
 def topic_name(chain_id: ChainId, topic: Topic) -> str:
@@ -103,7 +105,7 @@ class QuietGossipSub(GossipSub):
 
 
 class GuardedPubsub(Pubsub):
-    """The library's pubsub with its doors guarded: no exception of a message reaches the nursery."""
+    """The library's pubsub with its doors guarded: no message ends the nursery."""
 
     def __init__(self, host: BasicHost, router: GossipSub, gossip: "LibraryGossip") -> None:
         super().__init__(
@@ -198,9 +200,9 @@ class GuardedPubsub(Pubsub):
 def _take_frame(buffer: bytearray) -> bytes | None:
     """Cut a whole varint-prefixed frame off the front of a buffer, if there is one."""
     length, shift = 0, 0
-    for index, byte in enumerate(buffer[:5]):
-        length |= (byte & 0x7F) << shift
-        if byte < 0x80:
+    for index, byte in enumerate(buffer[:VARINT_BYTES_MAX]):
+        length |= (byte & ~VARINT_MORE) << shift
+        if not byte & VARINT_MORE:
             if length > RPC_BYTES_MAX:
                 raise PeerError(RejectionReason.OUT_OF_BOUNDS, f"gossip frame of {length} bytes")
             end = index + 1 + length
@@ -210,7 +212,7 @@ def _take_frame(buffer: bytearray) -> bytes | None:
             del buffer[:end]
             return frame
         shift += 7
-    if len(buffer) >= 5:
+    if len(buffer) >= VARINT_BYTES_MAX:
         raise PeerError(RejectionReason.MALFORMED, "gossip frame length is no varint")
     return None
 
@@ -271,7 +273,7 @@ class LibraryGossip:
         assert self._pubsub is not None
         await self._pubsub.wait_until_ready()
         for name in self._subscriptions:
-            self._pubsub.set_topic_validator(name, self._is_valid, False)
+            self._pubsub.set_topic_validator(name, self._is_valid, is_async_validator=False)
             await self._pubsub.subscribe(name)
         self._ready.set()
 

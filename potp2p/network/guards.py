@@ -74,7 +74,8 @@ class Contained:
 
 async def reset_quietly(stream: INetStream) -> None:
     """Reset a stream, whatever state it is in, without waiting for long."""
-    with trio.move_on_after(RESET_SECONDS, shield=True), Contained():
+    with trio.move_on_after(RESET_SECONDS) as scope, Contained():
+        scope.shield = True
         await stream.reset()
 
 

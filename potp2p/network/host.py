@@ -93,7 +93,7 @@ class GuardedSwarm(Swarm):
         muxed: IMuxedConn | None = None
         try:
             with Contained():
-                raw = RawConnection(read_write_closer, False)
+                raw = RawConnection(read_write_closer, initiator=False)
                 muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
         finally:
             self._handshakes -= 1
@@ -142,7 +142,8 @@ async def running(host: GuardedHost, listen: Sequence[Multiaddr]) -> AsyncIterat
                 host.mDNS.start()
             yield
         finally:
-            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            with trio.move_on_after(CLOSE_SECONDS) as scope:
+                scope.shield = True
                 await _close_all(host)
 
 

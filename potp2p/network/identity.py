@@ -10,13 +10,14 @@ from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import NODE_ID_BYTES
 from potp2p.foundation.types import NodeId
 
+SECRET_KEY_BYTES: Final = 32
 _PREFIX: Final = bytes((0x00, 0x25, 0x08, 0x02, 0x12, 0x21))
 """Identity multihash of 37 bytes over the protobuf {type: Secp256k1, data: 33 bytes}."""
 
 
 def key_pair_of(secret_key: bytes) -> KeyPair:
     """Return the library's key pair of a raw 32-byte secret."""
-    assert len(secret_key) == 32, "a secp256k1 secret has 32 bytes"
+    assert len(secret_key) == SECRET_KEY_BYTES, "a secp256k1 secret has 32 bytes"
     secret = Secp256k1PrivateKey.new(secret_key)
     return KeyPair(secret, secret.get_public_key())
 

@@ -230,7 +230,8 @@ class LibraryStreams:
         idle.append(kept)
 
     async def _open(self, peer: NodeId, protocol: StreamProtocol) -> INetStream:
-        assert self._host is not None and self._reach is not None
+        assert self._host is not None
+        assert self._reach is not None
         await self._reach(peer)
         return await self._host.new_stream(peer_id_of(peer), [protocol_id(protocol)])
 
@@ -365,12 +366,11 @@ class LibraryStreams:
             reply = await answer(peer, body)
             assert len(reply) <= MESSAGE_BYTES_MAX, "the handler bounds its answers"
             return encode_reply(reply)
-        match contained.error:
-            case PeerError() as error:
-                self._penalise(peer, error)
-                return encode_refusal(str(error))
-            case OperatingError() as error:
-                return encode_refusal(str(error))
-            case error:
-                _log.error("a handler failed on a request", exc_info=error)
-                return encode_refusal("the node failed on this request")
+        failure = contained.error
+        if isinstance(failure, PeerError):
+            self._penalise(peer, failure)
+            return encode_refusal(str(failure))
+        if isinstance(failure, OperatingError):
+            return encode_refusal(str(failure))
+        _log.error("a handler failed on a request", exc_info=failure)
+        return encode_refusal("the node failed on this request")

@@ -64,7 +64,7 @@ class MemoryHub:
     """The wire between nodes: who is attached, who is cut off, what is lost or late."""
 
     drop: Callable[[Transit], bool] = _never
-    """Loses a message when it answers true; a lost request makes its asker wait out the deadline."""
+    """Loses a message when it answers true; a lost request takes its whole deadline."""
     delay_seconds: Callable[[Transit], float] = _at_once
     """How long a message travels; each direction of a request travels this long."""
     transits: list[Transit] = field(default_factory=list[Transit])
