@@ -64,6 +64,14 @@ class PeerToPeerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RootLine:
+    """The state root in one decided header."""
+
+    height: int
+    state_root: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChainStatus:
     """Where the chain stands here."""
 
@@ -84,6 +92,8 @@ class ChainStatus:
     pending_transactions: int
     supply: int
     burned: int
+    recent_roots: tuple[RootLine, ...] = ()
+    """Of the last blocks, oldest first: lets an onlooker compare nodes at one height."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,13 @@ from potp2p.foundation.limits import AMOUNT_BOUND
 
 @pytest.mark.parametrize(
     ("text", "units"),
-    [("1.25", 1_250_000_000), ("0", 0), ("7", 7_000_000_000), ("0.000000001", 1), ("007.10", 7_100_000_000)],
+    [
+        ("1.25", 1_250_000_000),
+        ("0", 0),
+        ("7", 7_000_000_000),
+        ("0.000000001", 1),
+        ("007.10", 7_100_000_000),
+    ],
 )
 def test_amount_is_read_exactly(text: str, units: int) -> None:
     assert parse_amount(text) == units
@@ -19,7 +25,21 @@ def test_amount_is_read_exactly(text: str, units: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "+1", "1,5", "1e3", ".5", "1.", "0.0000000001", "nan", "１", " 1", "1 POT", "9" * 13],
+    [
+        "",
+        "-1",
+        "+1",
+        "1,5",
+        "1e3",
+        ".5",
+        "1.",
+        "0.0000000001",
+        "nan",
+        "\uff11",
+        " 1",
+        "1 POT",
+        "9" * 13,
+    ],
 )
 def test_anything_but_a_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):
