@@ -35,9 +35,7 @@ def clip_factors(norms_squared: list[int], clip_ratio: int) -> list[int]:
         return []
     median = sorted(norms_squared)[(len(norms_squared) - 1) // 2]
     limit = median * clip_ratio**2 // PERCENT**2
-    return [
-        FACTOR_ONE if norm <= limit else isqrt((limit << 32) // norm) for norm in norms_squared
-    ]
+    return [FACTOR_ONE if norm <= limit else isqrt((limit << 32) // norm) for norm in norms_squared]
 
 
 @dataclass(slots=True)
@@ -55,18 +53,19 @@ class Sum:
 
     def add(self, payload: d8.Payload, factor: int) -> None:
         """Add one payload times its factor."""
-        assert 0 <= factor <= FACTOR_ONE and self.count < SHARDS_PER_ROUND_MAX
+        assert 0 <= factor <= FACTOR_ONE
+        assert self.count < SHARDS_PER_ROUND_MAX
         weights_C = factor << (payload.exponents_C.astype(np.int64) - d8.EXPONENT_MIN)
         self.total_P += payload.values_P * np.repeat(weights_C, self.layout.chunk_lengths_C)
         self.buffers_B += payload.buffers_B
         self.count += 1
 
-    def mean_P(self) -> Float32:  # noqa: N802  # shape suffix
+    def mean_P(self) -> Float32:  # shape suffix
         """Return the mean update: rounded to float64 twice at most, then once to float32."""
         exact_P = np.ldexp(self.total_P.astype(np.float64), -UNIT_BITS)
         return (exact_P / self.count).astype(np.float32)
 
-    def mean_buffers_B(self) -> Float32:  # noqa: N802  # shape suffix
+    def mean_buffers_B(self) -> Float32:  # shape suffix
         """Return the mean of the absolute buffers."""
         exact_B = np.ldexp(self.buffers_B.astype(np.float64), -d8.BUFFER_BITS)
         return (exact_B / self.count).astype(np.float32)

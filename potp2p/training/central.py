@@ -21,8 +21,8 @@ import torch
 
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
 from potp2p.foundation.types import AccountId, Digest, MicroNats, Round, ShardIndex, TaskId
+from potp2p.protocol.scheduling.task_text import parse
 from potp2p.protocol.wire.tasks import TaskRules
-from potp2p.settings.task_file import read_rules
 from potp2p.training.aggregation import aggregate, apply_update
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
 from potp2p.training.commands import Lease
@@ -58,7 +58,7 @@ class RoundDone:
 
 def open_package(folder: Path, device: torch.device) -> Package:
     """Read every file of a package folder."""
-    rules = read_rules(folder / "task.toml")
+    rules = read_rules(folder)
     objective = rules.model.objective
     shards = [folder / "shards" / f"{i:04}.safetensors" for i in range(rules.rounds.shards)]
     return Package(
@@ -68,6 +68,14 @@ def open_package(folder: Path, device: torch.device) -> Package:
         shards=tuple(read_samples(path, objective) for path in shards),
         evaluation=read_samples(folder / "evaluation.safetensors", objective),
     )
+
+
+def read_rules(folder: Path) -> TaskRules:
+    """Return the rules of a package folder."""
+    try:
+        return parse((folder / "task.toml").read_text(), "task.toml").rules
+    except OSError as error:
+        raise ConfigurationError(f"cannot read task.toml: {error.strerror}") from error
 
 
 def run_task(package: Package, task: TaskId, rounds: int, *, plain: bool) -> Iterator[RoundDone]:
@@ -99,9 +107,7 @@ def leases_of_round(rules: TaskRules, task: TaskId, index: Round) -> list[Lease]
 
 def _compute(package: Package, checkpoint: Checkpoint, lease: Lease) -> tuple[Lease, Work]:
     samples = package.shards[lease.shard]
-    work = compute_lease(
-        package.model, checkpoint, package.rules, lease, samples, ignore_progress
-    )
+    work = compute_lease(package.model, checkpoint, package.rules, lease, samples, ignore_progress)
     return lease, work
 
 

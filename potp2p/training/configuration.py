@@ -29,7 +29,9 @@ OTHER_KEYS: Final = frozenset(
     {"architectures", "dtype", "model_type", "num_labels", "transformers_version"}
 )
 """Keys that every saved configuration may have beside those of its class."""
-REFUSED_TRUE: Final = frozenset({"output_attentions", "output_hidden_states", "add_cross_attention"})
+REFUSED_TRUE: Final = frozenset(
+    {"output_attentions", "output_hidden_states", "add_cross_attention"}
+)
 
 Configuration = dict[str, object]
 
@@ -72,7 +74,7 @@ def architecture_of(configuration: Configuration) -> str:
     name = configuration.get("model_type")
     if name not in ARCHITECTURES:
         raise refused(f"model_type {name!r:.80} is not one of {', '.join(ARCHITECTURES)}")
-    return cast("str", name)
+    return name
 
 
 def uses_kinks(configuration: Configuration) -> bool:
@@ -100,31 +102,37 @@ def _verify_activations(configuration: Configuration, tolerance: ToleranceClass)
 
 def _verify_value(key: str, value: object) -> None:
     match value:
+        case list():
+            _verify_items(key, cast("list[object]", value), LIST_MAX)
+        case dict():
+            table = cast("dict[str, object]", value)
+            _verify_items(key, list(table.values()), LABELS_MAX if key in LABEL_KEYS else LIST_MAX)
+        case _:
+            _verify_scalar(key, value)
+
+
+def _verify_items(key: str, items: list[object], count_max: int) -> None:
+    if len(items) > count_max:
+        raise refused(f"{key} has {len(items)} entries")
+    for item in items:
+        _verify_scalar(key, item)
+
+
+def _verify_scalar(key: str, value: object) -> None:
+    match value:
         case None | bool():
-            pass
+            return
         case int():
             bound = LAYERS_MAX if key in LAYER_KEYS else INTEGER_MAX
-            if abs(value) > bound:
-                raise refused(f"{key} is beyond {bound}")
+            is_fine = abs(value) <= bound
         case float():
-            if not math.isfinite(value) or abs(value) > INTEGER_MAX:
-                raise refused(f"{key} is out of range")
+            is_fine = math.isfinite(value) and abs(value) <= INTEGER_MAX
         case str():
-            if len(value) > TEXT_MAX or not value.isprintable():
-                raise refused(f"{key} is no short text")
-        case list():
-            if len(value) > LIST_MAX or any(isinstance(item, list | dict) for item in value):
-                raise refused(f"{key} is no short list")
-            for item in value:
-                _verify_value(key, item)
-        case dict():
-            limit = LABELS_MAX if key in LABEL_KEYS else LIST_MAX
-            if len(value) > limit or any(isinstance(item, list | dict) for item in value.values()):
-                raise refused(f"{key} is no small table")
-            for item in value.values():
-                _verify_value(key, item)
+            is_fine = len(value) <= TEXT_MAX and value.isprintable()
         case _:
-            raise refused(f"{key} has an unknown type")
+            is_fine = False
+    if not is_fine:
+        raise refused(f"{key} is out of range: {value!r:.40}")
 
 
 def refused(detail: str) -> PeerError:

@@ -55,7 +55,7 @@ def make_deterministic() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
-    torch.set_flush_denormal(False)  # noqa: FBT003  # takes no keyword
+    torch.set_flush_denormal(False)  # takes no keyword
 
 
 def _processor_name() -> str:

@@ -1,4 +1,4 @@
-"""Mean loss and accuracy of a checkpoint: a float forward pass, agreed on by median, not by hash."""
+"""Mean loss and accuracy of a checkpoint: a float forward pass, agreed on by median."""
 
 from typing import Final
 

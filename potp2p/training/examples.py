@@ -8,7 +8,7 @@ from typing import Final, cast
 import numpy as np
 
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.types import MicroNats
+from potp2p.foundation.types import POT, Amount, MicroNats
 from potp2p.protocol.wire.tasks import (
     BatchRule,
     FinishRule,
@@ -37,6 +37,7 @@ TEXT_BYTES_MAX: Final = 4 << 20
 TEXT_HELD_OUT: Final = 64
 """Rows of the evaluation set, spread evenly over the text."""
 VOCABULARY_BYTES: Final = 256
+BUDGET: Final = Amount(100 * POT)
 MEMORY_BYTES: Final = 1 << 30
 """What a device needs free: torch itself is most of it for models of this size."""
 
@@ -51,7 +52,7 @@ class Order:
     evaluation: Data
     rules: TaskRules
     """`model.parameters` is filled in when the model is built."""
-    budget: int
+    budget: Amount
 
 
 def digits(mode: Mode, seed: int) -> Order:
@@ -90,11 +91,13 @@ def digits(mode: Mode, seed: int) -> Order:
         finish=FinishRule(0, MicroNats(0), 0),
     )
     evaluation: Data = {name: values[is_held_out] for name, values in order.items()}
-    return Order("digits", configuration, cut(train, DIGITS_SHARDS), evaluation, rules, 100 * 10**9)
+    return Order(
+        "digits", configuration, cut(train, DIGITS_SHARDS), evaluation, rules, Amount(100 * POT)
+    )
 
 
 def text(mode: Mode, seed: int, folder: Path | None) -> Order:
-    """Return a folder of UTF-8 text as bytes cut into shards, and a GPT-2 of about 1M parameters."""
+    """Return a folder of UTF-8 text as byte tokens, and a GPT-2 of about 1M parameters."""
     tokens = read_text(folder or Path(sysconfig.get_path("stdlib")))
     stride = max(2, len(tokens) // TEXT_HELD_OUT)
     is_held_out = np.arange(len(tokens)) % stride == 0
@@ -126,7 +129,9 @@ def text(mode: Mode, seed: int, folder: Path | None) -> Order:
     )
     train: Data = {TOKENS: tokens[~is_held_out]}
     evaluation: Data = {TOKENS: tokens[is_held_out]}
-    return Order("text", configuration, cut(train, TEXT_SHARDS), evaluation, rules, 100 * 10**9)
+    return Order(
+        "text", configuration, cut(train, TEXT_SHARDS), evaluation, rules, Amount(100 * POT)
+    )
 
 
 def cut(data: Data, shards: int) -> tuple[Data, ...]:

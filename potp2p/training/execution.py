@@ -1,4 +1,4 @@
-"""Carries out commands on one device: reads the files they name, computes, answers with a report."""
+"""Carries out commands on one device: reads the files they name, computes, reports."""
 
 import time
 from dataclasses import dataclass, field

@@ -91,7 +91,7 @@ class Model:
                 buffer.copy_(torch.from_numpy(part).reshape(buffer.shape))
                 start += buffer.numel()
 
-    def read_buffers_B(self) -> Float32:  # noqa: N802  # shape suffix
+    def read_buffers_B(self) -> Float32:  # shape suffix
         """Return the float buffers as one flat vector."""
         parts = [b.detach().reshape(-1).cpu().numpy() for b in self.buffers]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
@@ -116,9 +116,7 @@ class Model:
             raise PeerError(RejectionReason.OUT_OF_BOUNDS, detail)
 
 
-def cross_entropy(
-    objective: Objective, logits: torch.Tensor, labels: torch.Tensor
-) -> torch.Tensor:
+def cross_entropy(objective: Objective, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the mean loss; for next tokens every position but the last predicts its successor."""
     if objective is Objective.NEXT_TOKEN:
         logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()

@@ -56,7 +56,7 @@ def step_numbers(rules: TaskRules, index: Round, step: int) -> StepNumbers:
     )
 
 
-def adamw(
+def adamw(  # noqa: PLR0913  # the state and the scalars of one step
     numbers: StepNumbers,
     sqrt: Callable[[Array], Array],
     theta_P: Array,

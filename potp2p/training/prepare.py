@@ -1,7 +1,7 @@
 """
 Builds a package folder: everything a task consists of, in the files that a client announces.
 
-    task.toml                rules and budget, see `settings/task_file.py`
+    task.toml                rules and budget, see `protocol/scheduling/task_text.py`
     config.json              transformers configuration
     initial.safetensors      theta(0), a checkpoint file
     shards/0000.safetensors  one data file per shard, numbered from 0
@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
+from potp2p.protocol.scheduling.task_text import TaskText, render
 from potp2p.protocol.wire.tasks import Mode, Objective
-from potp2p.settings.task_file import render
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
 from potp2p.training.configuration import read_configuration
 from potp2p.training.examples import Data, Order, cut, digits, read_text, text
@@ -46,7 +46,7 @@ def write_package(order: Order, folder: Path) -> None:
     write_file(folder / "config.json", configuration.encode() + b"\n")
     write_file(folder / "evaluation.safetensors", encode_tensors(order.evaluation))
     write_file(folder / "initial.safetensors", initial)
-    task = render(rules, name=order.name, budget=order.budget)
+    task = render(TaskText(order.name, order.budget, rules))
     write_file(folder / "task.toml", task.encode())
 
 
@@ -72,7 +72,10 @@ def own_order(arguments: argparse.Namespace, mode: Mode) -> Order:
     """Return an order for the caller's own model and data, with an example's rules."""
     seed = cast("int", arguments.seed)
     configuration = read_configuration(cast("Path", arguments.config))
-    data_path, text_path = cast("Path | None", arguments.data), cast("Path | None", arguments.text_dir)
+    data_path, text_path = (
+        cast("Path | None", arguments.data),
+        cast("Path | None", arguments.text_dir),
+    )
     if data_path is not None:
         example, objective = digits(mode, seed), Objective.CLASSIFY
         data = _read_arrays(data_path)

@@ -1,4 +1,4 @@
-"""What a worker process says back: it is ours, but a frame of it is decoded with bounds all the same."""
+"""What a worker process says back: it is ours, but decoded with bounds all the same."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -103,15 +103,7 @@ class Failed:
 
 
 Report = (
-    Ready
-    | Progress
-    | Trained
-    | Checked
-    | Aggregated
-    | Replayed
-    | Evaluated
-    | Inspected
-    | Failed
+    Ready | Progress | Trained | Checked | Aggregated | Replayed | Evaluated | Inspected | Failed
 )
 
 
@@ -121,5 +113,3 @@ class ReportFrame:
 
     number: CountField
     report: Report
-
-

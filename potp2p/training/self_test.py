@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from potp2p.foundation.errors import OperatingError
-from potp2p.foundation.types import AccountId, Digest, Round, ShardIndex, TaskId
+from potp2p.foundation.types import AccountId, Digest, MicroNats, Round, ShardIndex, TaskId
 from potp2p.protocol.wire.tasks import (
     BatchRule,
     FinishRule,
@@ -24,7 +24,6 @@ from potp2p.protocol.wire.tasks import (
     TaskRules,
     ToleranceClass,
 )
-from potp2p.foundation.types import MicroNats
 from potp2p.training.aggregation import aggregate
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
 from potp2p.training.commands import Lease

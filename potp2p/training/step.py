@@ -179,7 +179,7 @@ def _mean_gradient(
         part = order[index * batch.micro_batch : (index + 1) * batch.micro_batch]
         model.gradient_P.zero_()
         loss = model.loss(*samples.batch(part, model.device))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        loss.backward()
         record.add(float(loss.detach()), model.gradient_P)
         total_P += model.gradient_P
     return (total_P / batch.micro_batches).cpu().numpy()

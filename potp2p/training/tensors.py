@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ Uint16 = NDArray[np.uint16]
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
-Tensor = NDArray[np.float32] | NDArray[np.int32] | NDArray[np.int64] | NDArray[np.uint16]
+Tensor: TypeAlias = NDArray[np.float32 | np.int32 | np.int64 | np.uint16]
 
 LENGTH_BYTES: Final = 8
 ALIGNMENT: Final = 8

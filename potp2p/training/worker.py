@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from potp2p.foundation.errors import OperatingError, PeerError, Potp2pError
 from potp2p.foundation.limits import FRAME_BYTES_MAX
@@ -68,9 +68,7 @@ class Pipe:
         except BrokenPipeError:
             os._exit(0)
 
-    def send_progress(
-        self, number: int, step: int, steps: int, loss: MicroNats | None
-    ) -> None:
+    def send_progress(self, number: int, step: int, steps: int, loss: MicroNats | None) -> None:
         """Report a step now and then, and give up where the command was cancelled."""
         if number in self.cancelled:
             raise _Cancelled("cancelled")
@@ -176,8 +174,11 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="potp2p.training.worker")
     parser.add_argument("--device", required=True)
+    parser.add_argument("--nice", type=int, default=0, help="give way to other processes")
+    arguments = parser.parse_args()
+    os.nice(cast("int", arguments.nice))
     try:
-        run(parser.parse_args().device)
+        run(cast("str", arguments.device))
     except Potp2pError as error:
         sys.stderr.write(f"worker: {error}\n")
         sys.exit(1)

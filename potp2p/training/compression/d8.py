@@ -44,9 +44,7 @@ class Payload:
     """In units of 2^-20."""
 
 
-def quantize(
-    layout: Layout, update_P: Float32
-) -> tuple[Int8, Int8]:
+def quantize(layout: Layout, update_P: Float32) -> tuple[Int8, Int8]:
     """Return values and exponents of a finite vector; every operation is exact or rounds once."""
     assert np.isfinite(update_P).all()
     starts_C, lengths_C = layout.chunk_starts_C, layout.chunk_lengths_C

@@ -1,0 +1,332 @@
+"""
+One worker process per device: started, fed, watched, restarted within a bound.
+
+A worker is ours but not trusted to live. Silence for longer than the stall limit counts as death;
+the command in hand runs again on the next process, a few times; a device that ends too often rests
+until the restart window has passed, and meanwhile its callers are told at once.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+import trio
+
+from potp2p.foundation.errors import OperatingError
+from potp2p.foundation.limits import (
+    WORKER_ATTEMPTS_MAX,
+    WORKER_QUEUE_MAX,
+    WORKER_RESTART_WINDOW_SECONDS,
+    WORKER_RESTARTS_MAX,
+    WORKER_STALL_SECONDS,
+    WORKER_START_SECONDS,
+)
+from potp2p.training.commands import (
+    Aggregate,
+    Cancel,
+    CheckPayload,
+    Command,
+    CommandFrame,
+    Evaluate,
+    Inspect,
+    Replay,
+    Train,
+)
+from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
+from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
+from potp2p.workers.process import Log, WorkerProcess, worker_command, worker_environment
+
+PRIORITIES: Final[dict[type, int]] = {
+    CheckPayload: 0,
+    Train: 1,
+    Aggregate: 1,
+    Evaluate: 2,
+    Inspect: 2,
+    Replay: 3,
+}
+"""Attesting and training have deadlines in a round; audits lag behind by design."""
+PAUSE_SECONDS_MAX: Final = 8.0
+
+
+def _no_log(_line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a worker may take and how often it may end; tests use smaller numbers."""
+
+    start_seconds: float = WORKER_START_SECONDS
+    stall_seconds: float = WORKER_STALL_SECONDS
+    restarts_max: int = WORKER_RESTARTS_MAX
+    restart_window_seconds: float = WORKER_RESTART_WINDOW_SECONDS
+    attempts_max: int = WORKER_ATTEMPTS_MAX
+    pause_seconds: float = 0.5
+    """Before the second restart in a row; doubles up to `PAUSE_SECONDS_MAX`."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One caller's command on its way through a device."""
+
+    command: Command
+    progress: OnProgress | None
+    attempts: int = 0
+    report: Report | None = None
+    fault: OperatingError | None = None
+    abandoned: trio.Event = field(default_factory=trio.Event)
+    done: trio.Event = field(default_factory=trio.Event)
+
+    def finish(self, outcome: Report | OperatingError) -> None:
+        if isinstance(outcome, OperatingError):
+            self.fault = outcome
+        else:
+            self.report = outcome
+        self.done.set()
+
+
+@dataclass(slots=True)
+class _Device:
+    """Queue and process of one device."""
+
+    name: str
+    command_line: tuple[str, ...]
+    environment: Mapping[str, str]
+    limits: Limits
+    log: Log
+    state: WorkerState = WorkerState.STARTING
+    ready: Ready | None = None
+    pid: int | None = None
+    restarts: int = 0
+    busy: _Job | None = None
+    last: Progress | None = None
+    started_at: float = 0.0
+    _queue: list[tuple[int, int, _Job]] = field(default_factory=list[tuple[int, int, _Job]])
+    _arrivals: int = 0
+    _arrived: trio.Event = field(default_factory=trio.Event)
+    _number: int = 0
+    _ended_at: deque[float] = field(default_factory=deque[float])
+
+    def push(self, job: _Job, priority: int) -> None:
+        if self.state is WorkerState.FAILED:
+            raise OperatingError(f"worker {self.name} ended {self.restarts} times and rests")
+        if len(self._queue) >= WORKER_QUEUE_MAX:
+            raise OperatingError(f"worker {self.name} has {WORKER_QUEUE_MAX} commands waiting")
+        self._arrivals += 1
+        heapq.heappush(self._queue, (priority, self._arrivals, job))
+        self._arrived.set()
+
+    async def run(self) -> NoReturn:
+        """Keep one process running for this device; ends by cancellation."""
+        while True:
+            fault = await self._run_process()
+            self.restarts += 1
+            self._ended_at.append(trio.current_time())
+            self.log(f"worker {self.name}: {fault}; restart {self.restarts}")
+            self._retry(fault)
+            await self._pause()
+
+    async def _run_process(self) -> OperatingError:
+        """Start a process and feed it until it fails; return how it failed."""
+        self.state, self.ready = WorkerState.STARTING, None
+        try:
+            process = WorkerProcess.start(self.command_line, self.environment)
+        except OperatingError as error:
+            return error
+        self.pid = process.popen.pid
+        fault: OperatingError | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(process.pump_log, self.log)
+                try:
+                    await self._feed(process)
+                except OperatingError as error:
+                    fault = error
+                nursery.cancel_scope.cancel()
+        finally:
+            exit_code = await process.end()
+            self.pid, self.last = None, None
+            self.state = WorkerState.WAITING
+        assert fault is not None, "feeding ends only by a fault"
+        return OperatingError(f"{fault} (exit code {exit_code})")
+
+    async def _feed(self, process: WorkerProcess) -> NoReturn:
+        first = await self._receive(process, self.limits.start_seconds)
+        if first.number != 0 or not isinstance(first.report, Ready):
+            raise OperatingError("the worker did not say that it is ready")
+        self.ready = first.report
+        while True:
+            self.state = WorkerState.IDLE
+            job = self.busy or await self._next_job()
+            self.busy, self.state = job, WorkerState.BUSY
+            job.finish(await self._converse(process, job))
+            self.busy, self.last = None, None
+
+    async def _next_job(self) -> _Job:
+        while True:
+            while self._queue:
+                _, _, job = heapq.heappop(self._queue)
+                if not job.abandoned.is_set():
+                    return job
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+
+    async def _converse(self, process: WorkerProcess, job: _Job) -> Report:
+        """Send a command and read reports until the final one."""
+        self._number += 1
+        number = self._number
+        job.attempts += 1
+        self.last, self.started_at = None, trio.current_time()
+        await process.send(CommandFrame(number, job.command))
+        outcome: Report | OperatingError
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when_abandoned, process, job, number)
+            # Kept out of the nursery's hands, which would wrap it in a group.
+            try:
+                outcome = await self._final_report(process, job, number)
+            except OperatingError as error:
+                outcome = error
+            nursery.cancel_scope.cancel()
+        if isinstance(outcome, OperatingError):
+            raise outcome
+        return outcome
+
+    async def _final_report(self, process: WorkerProcess, job: _Job, number: int) -> Report:
+        while True:
+            frame = await self._receive(process, self.limits.stall_seconds)
+            if frame.number != number:
+                raise OperatingError(f"the worker answers {frame.number} to {number}")
+            if not isinstance(frame.report, Progress):
+                return frame.report
+            self.last = frame.report
+            if job.progress is not None and not job.abandoned.is_set():
+                job.progress(frame.report)
+
+    async def _receive(self, process: WorkerProcess, seconds: float) -> ReportFrame:
+        with trio.move_on_after(seconds):
+            return await process.receive()
+        raise OperatingError(f"the worker was silent for {seconds:g} s")
+
+    def _retry(self, fault: OperatingError) -> None:
+        """Keep the command in hand for the next process, unless it has had its chances."""
+        job = self.busy
+        if job is None:
+            return
+        if job.abandoned.is_set() or job.attempts >= self.limits.attempts_max:
+            job.finish(OperatingError(f"worker {self.name}: {fault}"))
+            self.busy = None
+
+    async def _pause(self) -> None:
+        window = self.limits.restart_window_seconds
+        now = trio.current_time()
+        while self._ended_at and now - self._ended_at[0] > window:
+            self._ended_at.popleft()
+        recent = len(self._ended_at)
+        if recent > self.limits.restarts_max:
+            self._fail_all()
+            await trio.sleep(self._ended_at[0] + window - now)
+        elif recent > 1:
+            pause = self.limits.pause_seconds * 2 ** min(recent - 2, 16)
+            await trio.sleep(min(pause, PAUSE_SECONDS_MAX))
+
+    def _fail_all(self) -> None:
+        self.state = WorkerState.FAILED
+        fault = OperatingError(f"worker {self.name} ended {self.restarts} times and rests")
+        waiting = [job for _, _, job in self._queue]
+        self._queue.clear()
+        if self.busy is not None:
+            waiting.append(self.busy)
+            self.busy = None
+        for job in waiting:
+            job.finish(fault)
+
+    def facts(self) -> WorkerFacts:
+        """Return what is known now."""
+        ready, last = self.ready, self.last
+        rate: float | None = None
+        if last is not None and last.step and trio.current_time() > self.started_at:
+            rate = last.step / (trio.current_time() - self.started_at)
+        return WorkerFacts(
+            device=self.name,
+            name=ready.name if ready else None,
+            memory_bytes=ready.memory_bytes if ready else None,
+            pid=self.pid,
+            restarts=self.restarts,
+            state=self.state,
+            busy=type(self.busy.command).__name__.lower() if self.busy else None,
+            queued=len(self._queue),
+            step=last.step if last else None,
+            steps=last.steps if last else None,
+            steps_per_second=rate,
+        )
+
+
+class Workers:
+    """The devices of this node; `run` in a nursery, then `execute` from anywhere."""
+
+    def __init__(
+        self,
+        devices: tuple[str, ...],
+        *,
+        log: Log = _no_log,
+        nice: int = 0,
+        limits: Limits | None = None,
+        command_line: tuple[str, ...] | None = None,
+    ) -> None:
+        assert devices, "a node computes on at least one device"
+        environment = worker_environment()
+        self._devices = tuple(
+            _Device(
+                name=name,
+                command_line=command_line or worker_command(name, nice),
+                environment=environment,
+                limits=limits or Limits(),
+                log=log,
+            )
+            for name in devices
+        )
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep one process per device; ends by cancellation, with every process ended."""
+        async with trio.open_nursery() as nursery:
+            for device in self._devices:
+                nursery.start_soon(device.run)
+            task_status.started()
+
+    async def execute(
+        self,
+        command: Command,
+        progress: OnProgress | None = None,
+        device: int = 0,
+        priority: int | None = None,
+    ) -> Report:
+        """Carry out one command and return its final report; see `ports.Workers`."""
+        job = _Job(command, progress)
+        order = PRIORITIES[type(command)] if priority is None else priority
+        self._devices[device].push(job, order)
+        try:
+            await job.done.wait()
+        finally:
+            # Cancelled or done: whoever works on it need not go on.
+            job.abandoned.set()
+        if job.fault is not None:
+            raise job.fault
+        assert job.report is not None
+        if isinstance(job.report, Failed):
+            raise OperatingError(job.report.message)
+        return job.report
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return one entry per device."""
+        return tuple(device.facts() for device in self._devices)
+
+
+async def _cancel_when_abandoned(process: WorkerProcess, job: _Job, number: int) -> None:
+    await job.abandoned.wait()
+    try:
+        await process.send(CommandFrame(number + 1, Cancel(number)))
+    except OperatingError:
+        # The reader of reports meets the same end and deals with it.
+        return
