@@ -17,6 +17,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.io.abc import ReadWriteCloser
+from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -49,6 +50,13 @@ CLOSE_SECONDS: Final = 0.8
 NEGOTIATION_SECONDS: Final = 10
 
 
+class _NoConnector(AutoConnector):
+    """In place of the library's own dialler, which has its own idea of enough peers."""
+
+    async def start(self) -> None:
+        """Stay idle."""
+
+
 class GuardedSwarm(Swarm):
     """The library's connection table, with admission by us."""
 
@@ -71,12 +79,13 @@ class GuardedSwarm(Swarm):
                 max_connections_per_peer=CONNECTIONS_PER_PEER_MAX,
             ),
         )
+        self.auto_connector = _NoConnector(self)
         self._admits = admits
         self._handshakes = 0
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
-        """Register a connection unless its peer is banned or of a foreign kind."""
-        if not self._admits(muxed_conn.peer_id):
+        """Register a connection unless its peer is banned, of a foreign kind, or claims to be us."""
+        if muxed_conn.peer_id == self.self_id or not self._admits(muxed_conn.peer_id):
             with Contained():
                 await muxed_conn.close()
             raise SwarmException("peer is not admitted")
