@@ -3,18 +3,18 @@ PBFT without sockets, clocks or disks: one block per height, final when a quorum
 
 Rules. With n validators of equal power, f = floor((n-1)/3) may lie and a quorum is
 q = floor(2n/3) + 1, so that two quorums share an honest member. The primary of a view proposes; all
-execute, prepare, and commit on q prepares; q commits of any one view decide and are the seal. A view
-that fails is left by a signed view change which carries the highest prepared certificate; the next
-primary shows q of them and must propose the highest certified block again, else chooses freely. A
-view never decreases within a height; f+1 higher views pull a replica to the smallest of them.
+execute, prepare, and commit on q prepares; q commits of any one view decide and are the seal. A
+view that fails is left by a signed view change which carries the highest prepared certificate; the
+next primary shows q of them and must propose the highest certified block again, else chooses
+freely. A view never decreases within a height; f+1 higher views pull a replica to the smallest.
 
-Timers. View 0 has `view_timeout` after the block interval. The timer of a later view starts only when
-q signers have said that they are in it or beyond, and grows by 1.5 with each such view of the height,
-exponent and delay capped: dispersed replicas then meet again. Own messages are repeated every second
-and a status every two seconds is answered with exactly what is missing.
+Timers. View 0 has `view_timeout` after the block interval. The timer of a later view starts only
+when q signers have said that they are in it or beyond, and grows by 1.5 with each such view of the
+height, exponent and delay capped: dispersed replicas then meet again. Own messages are repeated
+every second and a status every two seconds is answered with exactly what is missing.
 
-Deviations from PBFT (Castro and Liskov 1999). Signatures instead of MACs; one height at a time, so no
-watermarks, null requests or CHECKPOINT; the primary's prepare counts, its proposal does not; a
+Deviations from PBFT (Castro and Liskov 1999). Signatures instead of MACs; one height at a time, so
+no watermarks, null requests or CHECKPOINT; the primary's prepare counts, its proposal does not; a
 proposal carries one full certificate, that of the highest claim (QBFT). A block's author is not its
 primary: a replica that heard a better ranked body in time refuses a worse one, in views 0 to 2 only
 and never against a prepared certificate (DESIGN section 4). The order of primaries is the ledger's.

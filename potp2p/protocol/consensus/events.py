@@ -91,6 +91,8 @@ class BlockChecked:
     KIND: ClassVar = 5
     height: HeightField
     block_hash: DigestField
+    first_proposal: bool
+    """As CheckBlock said: a first proposal may meet refusals that a certified one does not."""
     valid: bool
     rank: RankField
     primary: ValidatorField

@@ -26,8 +26,10 @@ class HeightState:
     """Never decreases."""
     proposal: Proposal | None = None
     """The first valid one of this view."""
-    checked: dict[Digest, BlockChecked] = field(default_factory=dict[Digest, BlockChecked])
-    """Only of blocks that were proposed to us."""
+    checked: dict[tuple[Digest, bool], BlockChecked] = field(
+        default_factory=dict[tuple[Digest, bool], BlockChecked]
+    )
+    """By hash and whether it came as a first proposal; only of blocks that were proposed to us."""
     better_rank: Rank | None = None
     """Best rank heard in time."""
     prepares: VoteBook[SignedPrepare] = field(default_factory=VoteBook[SignedPrepare])
@@ -58,7 +60,11 @@ class HeightState:
         """What executing the proposal of this view came to, once known."""
         if self.proposal is None:
             return None
-        return self.checked.get(self.proposal.statement.block_hash)
+        block_hash, free = self.proposal.statement.block_hash, self.proposal.certificate is None
+        first = self.checked.get((block_hash, True))
+        if free or (first is not None and first.valid):
+            return first
+        return self.checked.get((block_hash, False))
 
     def leads(self) -> bool:
         """Tell whether this view is ours to propose in."""

@@ -1,4 +1,4 @@
-"""Does a message prove what it claims? Predicates over whole messages; signatures are checked before."""
+"""Does a message prove what it claims? Predicates; signatures are checked elsewhere."""
 
 from typing import assert_never
 

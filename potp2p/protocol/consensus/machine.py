@@ -281,15 +281,19 @@ class Replica:
         hints = [proposal.statement.signer]
         if proposal.certificate is not None:
             hints += [each.signer for each in proposal.certificate.signatures]
+        votes = at.prepares.signatures(at.view, proposal.statement.block_hash)
+        hints += [each.signer for each in votes]
         others = tuple(hint for hint in dict.fromkeys(hints) if hint != at.facts.seat)
         return FetchBlock(at.facts.height, proposal.statement.block_hash, others)
 
     def _on_checked(self, at: HeightState, checked: BlockChecked) -> list[Effect]:
-        if checked.height != at.facts.height or at.decided is not None or at.proposal is None:
+        key = (checked.block_hash, checked.first_proposal)
+        if checked.height != at.facts.height or at.decided is not None or key in at.checked:
             return []
-        if checked.block_hash != at.proposal.statement.block_hash or at.verdict is not None:
+        had_verdict = at.verdict is not None
+        at.checked[key] = checked
+        if had_verdict or at.verdict is None:
             return []
-        at.checked[checked.block_hash] = checked
         return self._consider(at)
 
     def _is_acceptable(self, at: HeightState) -> bool:
@@ -299,7 +303,9 @@ class Replica:
         framed_by, framed_in = at.verdict.primary, at.verdict.first_view
         if at.proposal.certificate is None:
             return framed_in == at.view and framed_by == at.proposal.statement.signer
-        return framed_in <= at.proposal.certificate.view and framed_by == at.facts.primary(framed_in)
+        return framed_in <= at.proposal.certificate.view and framed_by == at.facts.primary(
+            framed_in
+        )
 
     def _is_refused(self, at: HeightState) -> bool:
         """Tell whether a better body was heard; only early, and never against a certificate."""
@@ -350,9 +356,7 @@ class Replica:
         signatures = at.commits.signatures(view, block_hash)
         if len(signatures) < at.committee.quorum:
             return []
-        return self._decide(
-            at, Seal(at.facts.epoch, at.facts.height, view, block_hash, signatures)
-        )
+        return self._decide(at, Seal(at.facts.epoch, at.facts.height, view, block_hash, signatures))
 
     def _decide(self, at: HeightState, seal: Seal) -> list[Effect]:
         if seal.height != at.facts.height or at.decided is not None:
@@ -411,7 +415,7 @@ class Replica:
         at.view = view
         at.proposal = None
         at.timer_view = None
-        at.casting.pop(Propose, None)
+        at.casting.clear()
         effects: list[Effect] = [CancelTimer(Timer.VIEW)]
         seat = at.facts.seat
         if seat is None:
@@ -429,17 +433,16 @@ class Replica:
         higher = at.view_changes.view_to_join(at.view, at.committee.weak_quorum)
         if higher is not None:
             effects += self._enter(at, higher)
-        if at.view > 0 and at.timer_view != at.view and at.facts.seat is not None:
-            if len(at.view_changes.signers_from(at.view)) >= at.committee.quorum:
-                at.timer_view = at.view
-                at.timers_started += 1
-                effects.append(
-                    SetTimer(Timer.VIEW, at.facts.height, at.view, self._view_delay(at))
-                )
+        in_step = len(at.view_changes.signers_from(at.view)) >= at.committee.quorum
+        if at.view > 0 and at.timer_view != at.view and at.facts.seat is not None and in_step:
+            at.timer_view = at.view
+            at.timers_started += 1
+            delay = self._view_delay(at)
+            effects.append(SetTimer(Timer.VIEW, at.facts.height, at.view, delay))
         return [*effects, *self._lead(at)]
 
     def _lead(self, at: HeightState) -> list[Effect]:
-        """As primary with a right to propose: repeat the certified block, else ask for our choice."""
+        """As primary with a right to propose: repeat the certified block, else ask for a choice."""
         if not at.leads() or at.proposal is not None or at.has_cast(Propose):
             return []
         if at.view > 0:
@@ -455,7 +458,7 @@ class Replica:
         return [RequestBlock(at.facts.height, at.view, delay)]
 
     def _propose_again(self, at: HeightState) -> Cast | None:
-        """Return the proposal of the highest certified block, if the shown view changes claim one."""
+        """Return the proposal of the highest certified block, if the view changes claim one."""
         shown = at.view_changes.exactly(at.view)[: at.committee.quorum]
         view_changes = tuple(without_proof(message) for message in shown)
         claim = highest_claim(view_changes)

@@ -43,9 +43,11 @@ class ViewChangeBook:
     def add(self, message: ProvenViewChange) -> None:
         """Keep a view change if it is the signer's highest, or the same with its proof."""
         known = self.by_signer.get(message.statement.signer)
-        if known is None or message.statement.view > known.statement.view:
-            self.by_signer[message.statement.signer] = message
-        elif known.statement == message.statement and not is_proven(known):
+        if (
+            known is None
+            or message.statement.view > known.statement.view
+            or (known.statement == message.statement and not is_proven(known))
+        ):
             self.by_signer[message.statement.signer] = message
 
     def signers_from(self, view: View) -> tuple[ValidatorIndex, ...]:
@@ -72,8 +74,7 @@ class ViewChangeBook:
         return tuple(
             self.by_signer[signer]
             for signer in sorted(self.by_signer)
-            if self.by_signer[signer].statement.view == view
-            and is_proven(self.by_signer[signer])
+            if self.by_signer[signer].statement.view == view and is_proven(self.by_signer[signer])
         )
 
 

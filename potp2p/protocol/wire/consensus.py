@@ -1,10 +1,10 @@
 """
 What validators say to each other: signed statements, their proofs, and pulls of missing blocks.
 
-A statement is what a signature covers; its domain is its own, so none can be replayed as another. A
-proof travels beside the statement, outside the signature. Every statement begins with epoch, height,
-view and signer. A commit's signed bytes are those of `CommitStatement`, so that its signature is the
-one that a seal keeps.
+A statement is what a signature covers; its domain is its own, so none can be replayed as another.
+A proof travels beside the statement, outside the signature. Every statement begins with epoch,
+height, view and signer. A commit's signed bytes are those of `CommitStatement`, so that its
+signature is the one that a seal keeps.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,498 @@
+"""
+Consensus service: drives this validator's replica.
+
+Every input that changes the replica is in the journal before the step it causes, and journal and
+signing guard are synced before anything that follows from it leaves the process. After a crash the
+journal goes through the same `step` with all effects held back, and then the replica resumes: it
+says again what it said, bytes and all, and nothing else.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+import trio
+from trio import TaskStatus
+
+from potp2p.foundation.errors import PeerError, RejectionReason, UnsafeError
+from potp2p.foundation.limits import (
+    CONSENSUS_BATCH_MAX,
+    CONSENSUS_INBOX_MAX,
+    STATUS_ANSWER_SECONDS,
+)
+from potp2p.foundation.types import ChainId, Digest, Height, NodeId, Rank, ValidatorIndex
+from potp2p.network.ports import Directory, Heard, StreamProtocol, Streams
+from potp2p.observability.status import ConsensusStatus
+from potp2p.protocol.consensus.effects import (
+    Accuse,
+    Broadcast,
+    CancelTimer,
+    Cast,
+    CheckBlock,
+    Decide,
+    Effect,
+    FetchBlock,
+    RequestBlock,
+    Send,
+    SetTimer,
+)
+from potp2p.protocol.consensus.events import (
+    BetterBodyHeard,
+    BlockChecked,
+    BlockOffered,
+    Event,
+    HeightStarted,
+    LoggedEvent,
+    MessageReceived,
+    Resumed,
+    SealReceived,
+    StatusReceived,
+    TimerFired,
+)
+from potp2p.protocol.consensus.height import HeightState
+from potp2p.protocol.consensus.machine import Replica
+from potp2p.protocol.consensus.view_change import Timing
+from potp2p.protocol.ledger.validity import verify_seal
+from potp2p.protocol.wire.blocks import Block, Seal
+from potp2p.protocol.wire.consensus import (
+    BlockPush,
+    BlockRequest,
+    ConsensusFrame,
+    Proposal,
+    ProvenViewChange,
+    SealNotice,
+    SignedCommit,
+    SignedMessage,
+    SignedPrepare,
+    Status,
+    decode_frame,
+    encode_frame,
+)
+from potp2p.protocol.wire.schema import encode
+from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock, shelved
+from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier
+from potp2p.services.consensus_guard import SigningGuard
+from potp2p.services.consensus_ports import BlockSource, Journal
+from potp2p.services.consensus_records import BlockKept, decode_record, encode_record
+from potp2p.services.consensus_status import status_of
+from potp2p.services.consensus_tasks import HeightTasks
+from potp2p.services.consensus_timers import TimerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Our own choice for a view, with its block."""
+
+    event: BlockOffered
+    kept: ShelvedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A sealed block from catch-up, verified there."""
+
+    block: Block
+    seal: Seal
+    done: trio.Event
+
+
+Item: TypeAlias = Heard | TimerFired | BlockChecked | BetterBodyHeard | Offered | Adopted
+
+
+def _ignore_height(peer: NodeId, height: Height) -> None:
+    """Leave a peer's claim of a higher chain to catch-up's own polling."""
+
+
+@dataclass(slots=True)
+class ConsensusService:
+    """The one task that owns a replica; it ends by cancellation, and by any storage error."""
+
+    node: NodeId
+    """Our own."""
+    chain_id: ChainId
+    timing: Timing
+    guard: SigningGuard
+    journal: Journal
+    source: BlockSource
+    streams: Streams
+    directory: Directory
+    higher_peer: Callable[[NodeId, Height], None] = _ignore_height
+    """Told of validators that claim two heights or more above the one in work."""
+    accuse: Callable[[Accuse], None] = lambda _: None
+    """Told of each proven double signature."""
+    replica: Replica = field(init=False)
+    view_changes: int = 0
+    """Views entered beyond 0 since the start."""
+    refused_signatures: int = 0
+    _verifier: MessageVerifier = field(init=False)
+    _posts: trio.MemoryReceiveChannel[Heard] = field(init=False)
+    _inbox_out: trio.MemorySendChannel[Item] = field(init=False)
+    _inbox: trio.MemoryReceiveChannel[Item] = field(init=False)
+    _timers: TimerTable = field(default_factory=TimerTable)
+    _tasks: HeightTasks = field(default_factory=HeightTasks)
+    _shelf: BlockShelf = field(default_factory=BlockShelf)
+    _early: EarlyFrames = field(default_factory=EarlyFrames)
+    _gate: AnswerGate = field(default_factory=lambda: AnswerGate(STATUS_ANSWER_SECONDS))
+    _effects: deque[Effect] = field(default_factory=deque[Effect])
+    _journal_is_synced: bool = True
+    _awaited: dict[Digest, CheckBlock] = field(default_factory=dict[Digest, CheckBlock])
+    """Checks whose block is not here yet."""
+    _unpushed: set[Digest] = field(default_factory=set[Digest])
+    """Own choices that the others have not been sent."""
+    _muted_height: Height | None = None
+    _fetches: int = 0
+
+    def __post_init__(self) -> None:
+        self.replica = Replica(self.timing)
+        self._verifier = MessageVerifier(self.chain_id)
+        self._posts = self.streams.listen(StreamProtocol.CONSENSUS)
+        self._inbox_out, self._inbox = trio.open_memory_channel[Item](CONSENSUS_INBOX_MAX)
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Recover, then drive the replica until cancelled."""
+        self._recover()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forward_posts)
+            nursery.start_soon(self._timers.run, self._inbox_out)
+            await self._release(nursery)
+            task_status.started()
+            while True:
+                self._take(await self._inbox.receive())
+                for _ in range(CONSENSUS_BATCH_MAX):
+                    try:
+                        self._take(self._inbox.receive_nowait())
+                    except trio.WouldBlock:
+                        break
+                await self._release(nursery)
+
+    async def adopt(self, block: Block, seal: Seal) -> None:
+        """
+        Hand in a sealed block that catch-up verified; returns once it is stored or not needed.
+
+        Never call it from inside the block source: the one who stores would wait for itself.
+        """
+        done = trio.Event()
+        await self._inbox_out.send(Adopted(block, seal, done))
+        await done.wait()
+
+    async def hear_body(self, height: Height, rank: Rank) -> None:
+        """Note a valid ranked body that came in the first half of the author window."""
+        await self._inbox_out.send(BetterBodyHeard(height, rank))
+
+    def status(self) -> ConsensusStatus | None:
+        """Return what the outside may know; None before the first height."""
+        at = self.replica.at
+        return None if at is None else status_of(at, self.view_changes)
+
+    @property
+    def _at(self) -> HeightState:
+        assert self.replica.at is not None, "recovery starts the first height"
+        return self.replica.at
+
+    # Recovery
+
+    def _recover(self) -> None:
+        """Put the replica where it was: journal first, then silence until it resumes."""
+        facts = self.source.next_height()
+        records = [decode_record(entry) for entry in self.journal.entries()]
+        first = records[0] if records else None
+        if isinstance(first, HeightStarted) and first.height > facts.height:
+            raise UnsafeError(f"the journal is at height {first.height}, the chain below it")
+        if isinstance(first, HeightStarted) and first.height == facts.height:
+            if first.head_hash != facts.head_hash:
+                raise UnsafeError(f"the journal of height {first.height} has another past")
+            for record in records:
+                self._replay(record)
+        else:
+            self._begin(facts)
+        self._effects.clear()
+        self._mute_if_forgotten(facts.height)
+        self._effects.extend(self.replica.step(Resumed()))
+
+    def _replay(self, record: LoggedEvent | BlockKept) -> None:
+        if isinstance(record, BlockKept):
+            self._shelf.restore(record.block)
+            return
+        if isinstance(record, MessageReceived):
+            statement = record.message.statement
+            if statement.signer == self._at.facts.seat and self._is_own(record.message):
+                self.guard.restore(statement)
+        self.replica.step(record)
+
+    def _is_own(self, message: SignedMessage) -> bool:
+        casting = self._at.casting.get(type(message.statement))
+        return casting is not None and casting.statement == message.statement
+
+    def _mute_if_forgotten(self, height: Height) -> None:
+        """Say nothing at a height where the guard signed what the journal no longer knows."""
+        last = self.guard.last
+        if last is None or last.height < height:
+            return
+        own = [message.statement for message in self._at.own.values()]
+        own += [cast.statement for cast in self._at.casting.values()]
+        if not any(self.guard.is_last(statement) for statement in own):
+            self._muted_height = last.height
+
+    # Inputs
+
+    async def _forward_posts(self) -> None:
+        async for heard in self._posts:
+            await self._inbox_out.send(heard)
+
+    def _take(self, item: Item) -> None:
+        match item:
+            case Heard():
+                self._hear(item)
+            case TimerFired() | BetterBodyHeard():
+                self._step(item)
+            case BlockChecked():
+                if item.height == self._at.facts.height:
+                    self._step(item)
+            case Offered(event, kept):
+                if event.height == self._at.facts.height:
+                    self._unpushed.add(kept.block_hash)
+                    self._keep(kept)
+                    self._step(event)
+            case Adopted(block, seal, done):
+                self._adopt(block, seal, done)
+            case _:
+                assert_never(item)
+
+    def _hear(self, heard: Heard) -> None:
+        if heard.source not in self._at.facts.validators:
+            return
+        try:
+            self._on_frame(heard, decode_frame(heard.body))
+        except PeerError as error:
+            self.directory.penalise(heard.source, error)
+
+    def _on_frame(self, heard: Heard, frame: ConsensusFrame) -> None:
+        facts = self._at.facts
+        match frame:
+            case SignedPrepare() | SignedCommit() | ProvenViewChange() | Proposal():
+                self._on_message(heard, frame)
+            case Status():
+                if frame.height > facts.height + 1:
+                    self.higher_peer(heard.source, frame.height)
+                if self._gate.admits(heard.source, Status, trio.current_time()):
+                    seat = ValidatorIndex(facts.validators.index(heard.source))
+                    self._step(StatusReceived(seat, frame))
+            case SealNotice(seal):
+                self._on_seal(heard.source, seal)
+            case BlockRequest(_, block_hash):
+                kept = self._shelf.held.get(block_hash)
+                now = trio.current_time()
+                if kept is not None and self._gate.admits(heard.source, block_hash, now):
+                    self._post(heard.source, BlockPush(kept.height, kept.encoded))
+            case BlockPush():
+                arrived = self._shelf.receive(heard.source, frame, facts.height)
+                if arrived is not None:
+                    self._on_block(arrived)
+            case _:
+                assert_never(frame)
+
+    def _on_message(self, heard: Heard, message: SignedMessage) -> None:
+        facts, statement = self._at.facts, message.statement
+        if statement.height > facts.height:
+            if statement.height > facts.height + 1:
+                self.higher_peer(heard.source, statement.height)
+            self._early.keep(facts.height, statement.height, heard)
+            return
+        if statement.height < facts.height or self._at.decided is not None:
+            # Not worth a check of signatures; whoever brings his own old words gets the seal.
+            if facts.validators[statement.signer : statement.signer + 1] == (heard.source,):
+                self._effects.extend(self.replica.step(MessageReceived(message)))
+            return
+        if self.replica.is_news(message):
+            self._verifier.verify(facts, message)
+            self._step(MessageReceived(message))
+
+    def _on_seal(self, source: NodeId, seal: Seal) -> None:
+        facts = self._at.facts
+        if seal.height > facts.height:
+            self.higher_peer(source, seal.height)
+        if seal.height != facts.height or self._at.decided is not None:
+            return
+        if seal.epoch != facts.epoch:
+            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another epoch")
+        verify_seal(seal, facts.validators, self.chain_id)
+        self._step(SealReceived(seal))
+
+    def _adopt(self, block: Block, seal: Seal, done: trio.Event) -> None:
+        if seal.height != self._at.facts.height:
+            done.set()
+            return
+        kept = shelved(block, encode(block), None)
+        assert kept.block_hash == seal.block_hash, "catch-up verifies what it hands in"
+        self._tasks.when_over(done)
+        self._keep(kept)
+        self._step(SealReceived(seal))
+
+    def _keep(self, kept: ShelvedBlock) -> None:
+        self._shelf.put(kept)
+        self._on_block(kept)
+
+    def _on_block(self, kept: ShelvedBlock) -> None:
+        """Go on with what waited for a block."""
+        check = self._awaited.pop(kept.block_hash, None)
+        if check is not None:
+            self._effects.append(check)
+        decided = self._at.decided
+        if decided is not None and decided.block_hash == kept.block_hash:
+            self._effects.append(Decide(decided))
+
+    # Steps
+
+    def _begin(self, facts: HeightStarted) -> None:
+        self.journal.reset()
+        self._gate.forget()
+        self._step(facts)
+        for heard in self._early.take(facts.height):
+            self._hear(heard)
+
+    def _step(self, event: Event) -> None:
+        """Journal an input, step, and sign at once what the step wants to say."""
+        if not isinstance(event, StatusReceived | Resumed):
+            self._log(event)
+        before = None if self.replica.at is None else self.replica.at.view
+        effects = self.replica.step(event)
+        if not isinstance(event, HeightStarted) and before is not None:
+            self.view_changes += self._at.view - before
+        for effect in effects:
+            if isinstance(effect, Cast):
+                self._cast(effect)
+            else:
+                self._effects.append(effect)
+
+    def _log(self, record: LoggedEvent | BlockKept) -> None:
+        self.journal.append(encode_record(record))
+        self._journal_is_synced = False
+
+    def _cast(self, cast: Cast) -> None:
+        if self._muted_height is not None and cast.statement.height <= self._muted_height:
+            return
+        try:
+            signature = self.guard.sign(cast.statement)
+        except UnsafeError:
+            # Silence is always safe: the replica goes on as if its own vote had been lost.
+            self.refused_signatures += 1
+            return
+        self._step(MessageReceived(cast.signed(signature)))
+
+    # Effects
+
+    async def _release(self, nursery: trio.Nursery) -> None:
+        while self._effects:
+            await self._carry_out(self._effects.popleft(), nursery)
+
+    async def _carry_out(self, effect: Effect, nursery: trio.Nursery) -> None:
+        match effect:
+            case Cast():
+                self._cast(effect)
+            case Broadcast(frame):
+                await self._sync()
+                self._broadcast(frame)
+            case Send(to, frame):
+                await self._sync()
+                self._post(self._at.facts.validators[to], frame)
+            case SetTimer():
+                self._timers.set(effect)
+            case CancelTimer(timer):
+                self._timers.cancel(timer)
+            case RequestBlock():
+                if self._tasks.is_new(effect):
+                    nursery.start_soon(self._tasks.run, self._choose, effect)
+            case FetchBlock():
+                self._fetch(effect)
+            case CheckBlock():
+                self._check(effect, nursery)
+            case Decide(seal):
+                await self._finish(seal)
+            case Accuse():
+                self.accuse(effect)
+            case _:
+                assert_never(effect)
+
+    async def _sync(self) -> None:
+        """Make causes and signatures durable; the journal first, so that it knows all we signed."""
+        if not self._journal_is_synced:
+            await self.journal.sync()
+            self._journal_is_synced = True
+        await self.guard.sync()
+
+    def _broadcast(self, frame: ConsensusFrame) -> None:
+        if isinstance(frame, Proposal) and frame.statement.block_hash in self._unpushed:
+            kept = self._shelf.held[frame.statement.block_hash]
+            self._unpushed.discard(kept.block_hash)
+            self._broadcast(BlockPush(kept.height, kept.encoded))
+        encoded = encode_frame(frame)
+        for peer in self._at.facts.validators:
+            if peer != self.node:
+                self.streams.post(peer, StreamProtocol.CONSENSUS, encoded)
+
+    def _post(self, peer: NodeId, frame: ConsensusFrame) -> None:
+        self.streams.post(peer, StreamProtocol.CONSENSUS, encode_frame(frame))
+
+    def _fetch(self, fetch: FetchBlock) -> None:
+        """Ask two of those who should have a block, others the next time."""
+        if fetch.height != self._at.facts.height or fetch.block_hash in self._shelf.held:
+            return
+        self._shelf.wanted.add(fetch.block_hash)
+        hints = fetch.hints
+        for turn in range(min(2, len(hints))):
+            seat = hints[(self._fetches + turn) % len(hints)]
+            self._post(
+                self._at.facts.validators[seat], BlockRequest(fetch.height, fetch.block_hash)
+            )
+        self._fetches += 1
+
+    def _check(self, check: CheckBlock, nursery: trio.Nursery) -> None:
+        if check.height != self._at.facts.height:
+            return
+        kept = self._shelf.held.get(check.block_hash)
+        if kept is None:
+            self._awaited[check.block_hash] = check
+        elif self._tasks.is_new(check):
+            self._log(BlockKept(kept.encoded))
+            nursery.start_soon(self._tasks.run, self._execute, check)
+
+    async def _choose(self, request: RequestBlock) -> None:
+        await trio.sleep(request.delay_milliseconds / 1000)
+        block = await self.source.candidate(request.height, request.view)
+        kept = shelved(block, encode(block), None)
+        event = BlockOffered(request.height, request.view, kept.block_hash)
+        await self._inbox_out.send(Offered(event, kept))
+
+    async def _execute(self, check: CheckBlock) -> None:
+        kept = self._shelf.held[check.block_hash]
+        valid = await self.source.check(
+            kept.block, kept.block_hash, first_proposal=check.first_proposal
+        )
+        header = kept.block.header
+        await self._inbox_out.send(
+            BlockChecked(
+                check.height,
+                kept.block_hash,
+                check.first_proposal,
+                valid,
+                header.body.rank,
+                header.frame.primary,
+                header.frame.view,
+            )
+        )
+
+    async def _finish(self, seal: Seal) -> None:
+        """Store the decided block, if it is here, and begin the next height."""
+        kept = self._shelf.held.get(seal.block_hash)
+        if kept is None or seal.height != self._at.facts.height:
+            return
+        self._tasks.cancel()
+        self._timers.clear()
+        facts = await self.source.decided(kept.block, seal)
+        self._awaited.clear()
+        self._unpushed.clear()
+        self._shelf.turn(facts.height, seal.block_hash)
+        self._tasks.finish()
+        self._effects = deque(each for each in self._effects if isinstance(each, Accuse))
+        self._begin(facts)

@@ -1,0 +1,84 @@
+"""The signing guard: the only holder of the key under which consensus statements are signed."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from potp2p.foundation.errors import UnsafeError
+from potp2p.foundation.types import ChainId, Digest, Signature
+from potp2p.protocol.crypto.hashing import tagged_hash
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.crypto.signing import sign
+from potp2p.protocol.wire.consensus import Commit, Prepare, Propose, Statement, ViewChange
+from potp2p.protocol.wire.fields import DigestField, HeightField, ViewField
+from potp2p.protocol.wire.schema import Uint, decode, encode
+from potp2p.services.consensus_ports import SafetyRecord
+
+GUARD_DOMAIN: Final = "potp2p/consensus/guard/1"
+PHASES: Final[dict[type, int]] = {ViewChange: 0, Propose: 1, Prepare: 2, Commit: 3}
+"""Order in which a validator speaks within one view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The last place in which something was signed, and what it was."""
+
+    height: HeightField
+    view: ViewField
+    phase: Annotated[int, Uint(4)]
+    digest: DigestField
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where; places are signed in rising order only."""
+        return self.height, self.view, self.phase
+
+
+class SigningGuard:
+    """
+    Refuses a second statement in one (height, view, phase), or any below; same bytes may repeat.
+
+    A signature may leave the process only after `sync`.
+    """
+
+    def __init__(self, key: KeyPair, chain_id: ChainId, record: SafetyRecord) -> None:
+        self._key = key
+        self._chain_id = chain_id
+        self._record = record
+        stored = record.read()
+        self.last: Signed | None = None if stored is None else decode(Signed, stored)
+        self._is_durable = True
+
+    def sign(self, statement: Statement) -> Signature:
+        """Sign, or raise UnsafeError where that could contradict what was signed before."""
+        wanted = self._place_of(statement)
+        if self.last is not None and wanted.place <= self.last.place and wanted != self.last:
+            raise UnsafeError(f"refused to sign at {wanted.place} after {self.last.place}")
+        self._note(wanted)
+        return sign(self._key, statement.DOMAIN, self._chain_id, encode(statement))
+
+    def restore(self, statement: Statement) -> None:
+        """Take note of an own statement in the journal, which is synced before the record is."""
+        found = self._place_of(statement)
+        if self.last is None or found.place > self.last.place:
+            self._note(found)
+        elif found.place == self.last.place and found != self.last:
+            raise UnsafeError(f"journal and safety record differ at {found.place}")
+
+    def is_last(self, statement: Statement) -> bool:
+        """Tell whether this is the very statement that was signed last."""
+        return self.last == self._place_of(statement)
+
+    def _note(self, place: Signed) -> None:
+        if place != self.last:
+            self.last = place
+            self._is_durable = False
+
+    async def sync(self) -> None:
+        """Return once the last place would survive a power cut."""
+        if not self._is_durable and self.last is not None:
+            await self._record.write(encode(self.last))
+            self._is_durable = True
+
+    def _place_of(self, statement: Statement) -> Signed:
+        digest: Digest = tagged_hash(GUARD_DOMAIN, statement.DOMAIN.encode(), encode(statement))
+        return Signed(statement.height, statement.view, PHASES[type(statement)], digest)

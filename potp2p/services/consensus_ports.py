@@ -1,0 +1,50 @@
+"""What the consensus service needs from disk and from the chain."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from potp2p.foundation.types import Digest, Height, View
+from potp2p.protocol.consensus.events import HeightStarted
+from potp2p.protocol.wire.blocks import Block, Seal
+
+
+class Journal(Protocol):
+    """Append-only record of everything that changed the replica at the height in work."""
+
+    def entries(self) -> Sequence[bytes]:
+        """Return what survived, oldest first; a torn tail is gone, damage before it was refused."""
+
+    def append(self, body: bytes) -> None:
+        """Write at the end; durable only after `sync`."""
+
+    async def sync(self) -> None:
+        """Return once everything appended would survive a power cut."""
+
+    def reset(self) -> None:
+        """Forget everything: the height is decided and stored elsewhere."""
+
+
+class SafetyRecord(Protocol):
+    """One small byte string that survives a power cut: the last thing that was signed."""
+
+    def read(self) -> bytes | None:
+        """Return what was written last; None if nothing ever was."""
+
+    async def write(self, body: bytes) -> None:
+        """Return once the new content would survive a power cut."""
+
+
+class BlockSource(Protocol):
+    """The chain as consensus sees it: it chooses, executes and stores blocks."""
+
+    async def candidate(self, height: Height, view: View) -> Block:
+        """Return our choice for a view that we lead: best body heard, or our own, in our frame."""
+
+    async def check(self, block: Block, block_hash: Digest, *, first_proposal: bool) -> bool:
+        """Execute a block on an overlay; False when a rule is broken."""
+
+    async def decided(self, block: Block, seal: Seal) -> HeightStarted:
+        """Store a final block durably and return the facts of the next height."""
+
+    def next_height(self) -> HeightStarted:
+        """Return the facts of the height after the stored head."""
