@@ -8,7 +8,7 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -18,6 +18,10 @@ from potp2p.foundation.limits import STATUS_CONNECTIONS_MAX, STATUS_WRITE_SECOND
 from potp2p.observability.representation import encode_status
 from potp2p.observability.status import NodeStatus
 
+if TYPE_CHECKING:
+    # libp2p brings stubs that hide trio's own name for it.
+    from trio_typing import TaskStatus
+
 _OWNER_ONLY: Final = 0o600
 _BACKLOG: Final = 16
 
@@ -26,7 +30,7 @@ async def serve_status(
     path: Path,
     snapshot: Callable[[], NodeStatus],
     *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    task_status: "TaskStatus[None]" = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer on `path` until cancelled; the caller holds the lock of the data folder."""
     listener = _listen(path)
