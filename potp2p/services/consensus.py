@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 import trio
-from trio import TaskStatus
+
 
 from potp2p.foundation.errors import PeerError, RejectionReason, UnsafeError
 from potp2p.foundation.limits import (
@@ -149,14 +149,13 @@ class ConsensusService:
         self._posts = self.streams.listen(StreamProtocol.CONSENSUS)
         self._inbox_out, self._inbox = trio.open_memory_channel[Item](CONSENSUS_INBOX_MAX)
 
-    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self) -> None:
         """Recover, then drive the replica until cancelled."""
         self._recover()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forward_posts)
             nursery.start_soon(self._timers.run, self._inbox_out)
             await self._release(nursery)
-            task_status.started()
             while True:
                 self._take(await self._inbox.receive())
                 for _ in range(CONSENSUS_BATCH_MAX):
