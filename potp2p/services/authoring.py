@@ -1,19 +1,19 @@
 """
 Who builds the block: bodies of ranked authors, own bodies, and the primary's choice among them.
 
-After block h-1 each ranked author builds a body near the end of the block interval, so that it holds
-late transactions, and hands it to the validators; they relay it at first sight. The primary frames
-the best-ranked valid body it holds, else its own (DESIGN section 4).
+After block h-1 each ranked author builds a body near the end of the block interval, so that it
+holds late transactions, and hands it to the validators; they relay it at first sight. The primary
+frames the best-ranked valid body it holds, else its own (DESIGN section 4).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCK_BYTES_MAX
-from potp2p.foundation.types import Height, Rank, ValidatorIndex, View
+from potp2p.foundation.types import GENESIS_HEIGHT, Height, Rank, ValidatorIndex, View
 from potp2p.network.ports import Directory, Heard, StreamProtocol, Streams
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
@@ -36,10 +36,10 @@ from potp2p.protocol.wire.genesis import ConsensusParameters
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService
+from potp2p.storage.ports import Notebook
 
-
-    def reveal(self, height: Height) -> Digest:
-        """Return the preimage at the depth of a height; zeros when no anchor is registered."""
+OWN_BODY = b"own-body"
+"""Note with the last body that this node signed."""
 
 
 @dataclass(slots=True)
@@ -53,12 +53,13 @@ class AuthoringService:
     directory: Directory
     bodies: trio.MemoryReceiveChannel[Heard]
     wall_milliseconds: Callable[[], int]
+    notebook: Notebook
     beacons: BeaconChain | None
     """None where this node is no validator."""
-    better_body_heard: Callable[[Height, Rank], None] | None
+    better_body_heard: Callable[[Height, Rank], Awaitable[None]] | None
     """Tells the replica of a ranked body, early in the window, for its refusal rule."""
     _heard: dict[Rank, AuthoredBody] = field(default_factory=dict[Rank, AuthoredBody])
-    _heard_height: Height = Height(0)
+    _heard_height: Height = GENESIS_HEIGHT
     _parent_decided: float = 0.0
     _kept: trio.Event = field(default_factory=trio.Event)
     """Set and replaced whenever a body is kept."""
@@ -74,12 +75,15 @@ class AuthoringService:
         assert self.beacons is not None
         if view == 0 and self.chain.prospects.ranking:
             await self._wait_for_first_rank(height)
+        if self.chain.prospects.height != height:
+            # Decided meanwhile, by votes or catch-up: whoever asked is about to be cancelled.
+            await trio.sleep_forever()
         frame = Frame(seat, view, self.beacons.reveal(height))
         for rank in sorted(self._heard if self._heard_height == height else ()):
             block = frame_body(self._heard[rank], frame)
             if self._is_sound(block):
                 return block
-        return frame_body(self._build(height, RANK_NONE), frame)
+        return frame_body(await self._own_body(height, RANK_NONE), frame)
 
     async def _wait_for_first_rank(self, height: Height) -> None:
         window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
@@ -94,6 +98,17 @@ class AuthoringService:
             self.directory.penalise(block.header.body.author, error)
             return False
         return True
+
+    async def _own_body(self, height: Height, rank: Rank) -> AuthoredBody:
+        """Return the one body that we sign at a height: the stored one, also after a crash."""
+        stored = self.notebook.get(OWN_BODY)
+        if stored is not None:
+            authored = decode(AuthoredBody, stored, bytes_max=2 * BLOCK_BYTES_MAX)
+            if authored.body.height == height:
+                return authored
+        authored = self._build(height, rank)
+        await self.notebook.put(OWN_BODY, encode(authored))
+        return authored
 
     def _build(self, height: Height, rank: Rank) -> AuthoredBody:
         """Put together, execute and sign an own body on the present head."""
@@ -138,14 +153,15 @@ class AuthoringService:
                 # One body per height: a second one would be evidence against us.
                 if self.chain.head.height + 1 == height:
                     signed = height
-                    self._send(self._build(height, Rank(ranking.index(self.keys.node_id))))
+                    rank = Rank(ranking.index(self.keys.node_id))
+                    await self._send(await self._own_body(height, rank))
             await self.chain.bell.wait_above(Height(height - 1))
             self._parent_decided = trio.current_time()
 
-    def _send(self, authored: AuthoredBody) -> None:
+    async def _send(self, authored: AuthoredBody) -> None:
         encoded = encode(authored)
         if self.keys.node_id in self.chain.prospects.nodes:
-            self._keep(authored)
+            await self._keep(authored)
         for validator in self.chain.prospects.nodes:
             if validator != self.keys.node_id:
                 self.streams.post(validator, StreamProtocol.BODIES, encoded)
@@ -153,11 +169,11 @@ class AuthoringService:
     async def _listen(self) -> None:
         async for heard in self.bodies:
             try:
-                self._hear(heard)
+                await self._hear(heard)
             except PeerError as error:
                 self.directory.penalise(heard.source, error)
 
-    def _hear(self, heard: Heard) -> None:
+    async def _hear(self, heard: Heard) -> None:
         authored = decode(AuthoredBody, heard.body, bytes_max=2 * BLOCK_BYTES_MAX)
         body, prospects = authored.body, self.chain.prospects
         if body.height != prospects.height or body.previous_hash != self.chain.head.hash:
@@ -176,12 +192,12 @@ class AuthoringService:
         )
         if body.rank == RANK_NONE:
             raise PeerError(RejectionReason.WRONG_SENDER, "body without rank")
-        self._keep(authored)
+        await self._keep(authored)
         for validator in prospects.nodes:
             if validator not in (self.keys.node_id, heard.source):
                 self.streams.post(validator, StreamProtocol.BODIES, heard.body)
 
-    def _keep(self, authored: AuthoredBody) -> None:
+    async def _keep(self, authored: AuthoredBody) -> None:
         height, rank = authored.body.height, authored.body.rank
         if self._heard_height != height:
             self._heard.clear()
@@ -192,6 +208,4 @@ class AuthoringService:
         window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
         early = trio.current_time() <= self._parent_decided + window / 2
         if early and self.better_body_heard is not None:
-            self.better_body_heard(height, rank)
-
-
+            await self.better_body_heard(height, rank)

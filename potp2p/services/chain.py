@@ -5,7 +5,6 @@ One owner for validators, miners and observers alike: a validator checks proposa
 its replica decided, the others check and store what arrives sealed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
@@ -17,7 +16,8 @@ from potp2p.foundation.types import (
     NodeId,
 )
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
-from potp2p.protocol.ledger.records import Receipt
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.ledger.transition import decode_transaction, transaction_id
 from potp2p.protocol.ledger.validity import (
     block_hash,
     body_of,
@@ -58,14 +58,18 @@ class ChainService:
     bell: HeightBell
     mempool: Mempool
     head: Head
-    head_validators: tuple[NodeId, ...]
-    """The seats that sealed the head: those of its own epoch."""
-    receipts_seen: Callable[[tuple[Receipt, ...]], None]
     prospects: Prospects = field(init=False)
+    head_validators: tuple[NodeId, ...] = field(init=False)
+    """The seats that sealed the head: those of its own epoch."""
     _outcomes: dict[Digest, Outcome] = field(default_factory=dict[Digest, Outcome])
 
     def __post_init__(self) -> None:
         self.prospects = self.ledger.prospects(self.head.header)
+        self.head_validators = self.prospects.nodes
+
+    def state(self) -> State:
+        """Return the state after the head, to read."""
+        return self.ledger.state()
 
     def verify(self, block: Block) -> Outcome:
         """Check everything about a block that follows the head and execute it on an overlay."""
@@ -123,27 +127,31 @@ class ChainService:
             state_writes=outcome.state_writes,
             node_writes=outcome.node_writes,
             receipts=tuple(encode(receipt) for receipt in outcome.receipts),
+            transaction_ids=tuple(
+                transaction_id(decode_transaction(each).body) for each in block.transactions
+            ),
         )
         self.head_validators = self.prospects.nodes
-        self.head = Head(
-            body.height, seal.block_hash, block.header, seal, outcome.state_root
-        )
+        self.head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
         self._outcomes.clear()
         self.prospects = self.ledger.prospects(block.header)
         self.bell.ring(body.height)
         self.mempool.settle(block.transactions)
-        self.receipts_seen(outcome.receipts)
 
 
-def stored_head(store: ChainStore, genesis_root: Digest) -> Head:
-    """Read the head that survived the last stop; genesis when nothing was decided yet."""
+def stored_head(store: ChainStore, chain_id: ChainId) -> Head:
+    """
+    Read the head that survived the last stop; the store holds genesis at least.
+
+    The first block's parent hash is the chain id.
+    """
     stored = store.head()
-    if stored is None or stored.height == GENESIS_HEIGHT:
-        return Head(GENESIS_HEIGHT, Digest(bytes(32)), None, None, genesis_root)
+    if stored is None:
+        raise OperatingError("the chain store does not hold the genesis state")
+    if stored.height == GENESIS_HEIGHT:
+        return Head(GENESIS_HEIGHT, Digest(chain_id), None, None, stored.state_root)
     found = store.block(stored.height)
     if found is None:
         raise OperatingError(f"block {stored.height} is missing from the store")
     block, seal = decode(Block, found[0]), decode(Seal, found[1])
-    return Head(
-        stored.height, seal.block_hash, block.header, seal, block.header.body.state_root
-    )
+    return Head(stored.height, seal.block_hash, block.header, seal, block.header.body.state_root)

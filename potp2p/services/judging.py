@@ -54,9 +54,6 @@ from potp2p.workers.ports import Workers
 
 RETRY_SECONDS: Final = 2.0
 """After a fetch or a worker failed, before a duty is tried again."""
-URGENT: Final = 0
-PATIENT: Final = 1
-"""Replays wait for everything that holds up a round."""
 
 Act = Callable[[], Awaitable[None]]
 
@@ -167,7 +164,7 @@ class JudgingService:
             str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
             calibrate=True,
         )
-        report = await self.workers.execute(command, priority=PATIENT)
+        report = await self.workers.execute(command)
         assert isinstance(report, Inspected)
         return report.fault
 
@@ -185,7 +182,7 @@ class JudgingService:
         theta = await self.packages.theta(duty.package_root, duty.theta, hints)
         lease = Lease(account_of(claimed.miner), *place)
         command = CheckPayload(lease, duty.rules, str(theta), str(payload))
-        report = await self.workers.execute(command, priority=URGENT)
+        report = await self.workers.execute(command)
         assert isinstance(report, Checked)
         if report.fault is not None:
             self.say("verify", f"payload {lease_name(place)} refused: {report.fault}")
@@ -225,7 +222,7 @@ class JudgingService:
             str(result),
             str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
         )
-        report = await self.workers.execute(command, priority=URGENT)
+        report = await self.workers.execute(command)
         assert isinstance(report, Aggregated)
         root = await self.blobs.publish(result)
         self.outbox.say(RoundResult(duty.task, duty.round, root, report.evaluation_loss))
@@ -270,7 +267,7 @@ class JudgingService:
             str(await self.packages.file(duty.package_root, shard_file(duty.shard), hints)),
             str(payload),
         )
-        report = await self.workers.execute(command, priority=PATIENT)
+        report = await self.workers.execute(command)
         assert isinstance(report, Replayed)
         self.say(
             "verify",

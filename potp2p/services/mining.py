@@ -8,19 +8,20 @@ crash between claim and audit does not turn an honest miner into one that cannot
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import trio
 
+from potp2p.exchange.blobs import BlobExchange
+from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
+from potp2p.protocol.ledger.stamp import NO_STAMP
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.transactions import Ready, RegisterMiner
-from potp2p.exchange.blobs import BlobExchange
 from potp2p.services.chain import ChainService
 from potp2p.services.drafts import (
     CONTRIBUTIONS,
@@ -30,7 +31,7 @@ from potp2p.services.drafts import (
     lease_name,
 )
 from potp2p.services.outbox import OutboxService
-from potp2p.exchange.packages import PackageFiles
+from potp2p.services.registration import Registrar
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Lease, Train
 from potp2p.training.reports import Progress, Trained
@@ -38,13 +39,6 @@ from potp2p.workers.ports import Workers
 
 RETRY_SECONDS = 2.0
 """After a fetch or a worker failed, before the lease is tried again."""
-
-
-class Registration(Protocol):
-    """Puts a rig's offer together; its stamp costs seconds, so it is made in a thread."""
-
-    async def offer(self) -> RegisterMiner:
-        """Return the registration to send."""
 
 
 @dataclass(slots=True)
@@ -84,7 +78,7 @@ class MiningService:
     workers: Workers
     notebook: Notebook
     outbox: OutboxService
-    registration: Registration
+    registrar: Registrar
     scratch: Path
     random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
@@ -108,7 +102,7 @@ class MiningService:
         duties = miner_duties(self.chain.state(), self.keys.node_id)
         if duties.register:
             if self._offer is None:
-                self._offer = await self.registration.offer()
+                self._offer = await self.registrar.offer(NO_STAMP)
             self.outbox.say(self._offer)
         if duties.ready is not None:
             self.outbox.say(Ready(duties.ready))
@@ -159,7 +153,7 @@ class MiningService:
 
         lease = Lease(self.keys.account, task, round_, shard)
         command = Train(lease, duty.rules, str(model), str(theta), str(data), str(payload))
-        report = await self.workers.execute(command, progress=note)
+        report = await self.workers.execute(command, progress=note, device=self._device())
         assert isinstance(report, Trained)
         # Nobody may copy a payload before its claim stands: it is served only from then on.
         blob = await self.blobs.withhold(payload)
@@ -175,6 +169,11 @@ class MiningService:
         await self.notebook.put(draft_name(CONTRIBUTIONS, work.key), encode(draft))
         self.say("miner", f"trained {lease_name(work.key)} in {report.milliseconds} ms")
         return draft
+
+    def _device(self) -> int:
+        """Return the device with the least to do."""
+        loads = [facts.queued + (facts.busy is not None) for facts in self.workers.facts()]
+        return loads.index(min(loads))
 
     async def _claim(self, key: LeasePlace, draft: ContributionDraft) -> None:
         """Say the claim until it stands on the chain, then serve its payload."""

@@ -235,5 +235,3 @@ def _advice(code: StateCode, reasons: tuple[Reason, ...]) -> str | None:
     if code is StateCode.STARTING and reasons:
         return "no peer yet: check the bootstrap address and your network"
     return None
-
-

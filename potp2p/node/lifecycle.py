@@ -1,0 +1,203 @@
+"""
+One node's life: open the data folder, build, run every service in one nursery, end by cancellation.
+
+Faces are plain async functions joined here: they see snapshots and the node knows nothing of them.
+A storage error ends the process: nothing is acknowledged that may not be durable.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from potp2p.foundation.errors import ConfigurationError, PeerError, UnsafeError
+from potp2p.foundation.types import GENESIS_HEIGHT, AccountId, Amount, ChainId
+from potp2p.network.adapter import Network, NetworkConfiguration
+from potp2p.node.composition import Adapters, Node, NodePlan, build
+from potp2p.observability.status import LogLine, NodeStatus
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.ledger.genesis import genesis_outcome
+from potp2p.protocol.wire.exchange import Role
+from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.schema import decode
+from potp2p.settings.keys import load_or_create_identity
+from potp2p.storage.blobs import BlobFiles
+from potp2p.storage.chain import LmdbChainStore
+from potp2p.storage.environment import Environment
+from potp2p.storage.journal import JournalFile
+from potp2p.storage.lock import lock_folder
+from potp2p.storage.notebook import LmdbNotebook
+from potp2p.storage.safety import SafetyFile
+from potp2p.workers.devices import discover_names
+from potp2p.workers.supervisor import Workers
+
+GENESIS_FILE: Final = "genesis.cbor"
+IDENTITY_FILE: Final = "identity.key"
+
+Face = Callable[[Callable[[], NodeStatus]], Awaitable[None]]
+"""Shows snapshots until it returns, which ends the node, or is cancelled with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a node is started with: the operator's settings as plain values."""
+
+    role: Role
+    name: str
+    version: str
+    data_folder: Path
+    listen: tuple[str, ...]
+    bootstrap: tuple[str, ...]
+    announce: tuple[str, ...] = ()
+    mdns: bool = False
+    payout: AccountId | None = None
+    lowest_price: Amount = Amount(0)  # noqa: RUF009  # a NewType is its value
+    devices: tuple[str, ...] = ()
+    """torch names; empty means every device that torch finds."""
+    log: Callable[[LogLine], None] | None = None
+
+
+async def run_node(
+    launch: Launch,
+    faces: Sequence[Face] = (),
+    *,
+    task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run until cancelled or until a face returns."""
+    with ExitStack() as stack:
+        stack.enter_context(lock_folder(launch.data_folder))
+        genesis = _read_genesis(launch.data_folder)
+        secret = _read_identity(launch.data_folder)
+        network = Network(_network_configuration(launch, secret, genesis))
+        workers = await _open_workers(launch)
+        adapters = _open_adapters(stack, launch, network, workers)
+        await _store_genesis(adapters, genesis)
+        node = build(_plan(launch, secret, genesis), adapters)
+        node.logbook.listener = launch.log
+        (launch.data_folder / "work").mkdir(exist_ok=True)
+        async with trio.open_nursery() as nursery:
+            if workers is not None:
+                await nursery.start(workers.run)
+            listening = await nursery.start(network.run)
+            for address in listening:
+                node.logbook.say("p2p", f"listening on {address}")
+            _start_services(nursery, node)
+            for face in faces:
+                nursery.start_soon(_show, face, node, nursery.cancel_scope)
+            task_status.started(node)
+
+
+def _start_services(nursery: trio.Nursery, node: Node) -> None:
+    nursery.start_soon(node.outbox.run)
+    nursery.start_soon(node.sync.run)
+    nursery.start_soon(node.authoring.run)
+    if node.consensus is not None:
+        nursery.start_soon(node.consensus.run)
+    if node.mining is not None:
+        nursery.start_soon(node.mining.run)
+    if node.judging is not None:
+        nursery.start_soon(node.judging.run)
+
+
+async def _show(face: Face, node: Node, scope: trio.CancelScope) -> None:
+    await face(node.status.snapshot)
+    scope.cancel()
+
+
+def _read_genesis(folder: Path) -> bytes:
+    path = folder / GENESIS_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}; run potp2p init first") from error
+    try:
+        decode(Genesis, content)
+    except PeerError as error:
+        raise ConfigurationError(f"{path}: not a genesis document: {error.detail}") from error
+    return content
+
+
+def _read_identity(folder: Path) -> bytes:
+    path = folder / IDENTITY_FILE
+    if not path.exists() and (folder / "chain.lmdb").exists():
+        raise UnsafeError(f"{path} is missing beside a chain: restore it, a new one is not made")
+    return load_or_create_identity(path)
+
+
+def _network_configuration(launch: Launch, secret: bytes, genesis: bytes) -> NetworkConfiguration:
+    return NetworkConfiguration(
+        secret_key=secret,
+        chain_id=ChainId(sha256(genesis)),
+        listen=launch.listen,
+        bootstrap=launch.bootstrap,
+        announce=launch.announce,
+        mdns=launch.mdns,
+    )
+
+
+async def _open_workers(launch: Launch) -> Workers | None:
+    if launch.role is Role.OBSERVER:
+        return None
+    devices = launch.devices or await discover_names()
+    return Workers(devices)
+
+
+def _open_adapters(
+    stack: ExitStack, launch: Launch, network: Network, workers: Workers | None
+) -> Adapters:
+    folder = launch.data_folder
+    environment = stack.enter_context(Environment.open(folder / "chain.lmdb"))
+    return Adapters(
+        gossip=network.gossip,
+        streams=network.streams,
+        directory=network.directory,
+        network_facts=network.facts,
+        chain_store=LmdbChainStore(environment),
+        blob_store=BlobFiles(folder / "blobs"),
+        notebook=LmdbNotebook(environment),
+        journal=stack.enter_context(JournalFile.open(folder / "validator" / "wal")),
+        safety=stack.enter_context(SafetyFile.open(folder / "validator" / "state")),
+        workers=workers,
+        unix_seconds=time.time,
+        random_bytes=secrets.token_bytes,
+    )
+
+
+async def _store_genesis(adapters: Adapters, genesis: bytes) -> None:
+    """Store the first state once; a folder of another chain is refused."""
+    store = adapters.chain_store
+    if store.head() is None:
+        outcome = genesis_outcome(decode(Genesis, genesis), ChainId(sha256(genesis)))
+        await store.put_metadata(b"genesis", genesis)
+        await store.commit(
+            height=GENESIS_HEIGHT,
+            block=b"",
+            seal=b"",
+            state_root=outcome.state_root,
+            state_writes=outcome.state_writes,
+            node_writes=outcome.node_writes,
+        )
+    elif store.get_metadata(b"genesis") != genesis:
+        raise ConfigurationError(f"{GENESIS_FILE} is not that of the chain in this folder")
+
+
+def _plan(launch: Launch, secret: bytes, genesis: bytes) -> NodePlan:
+    return NodePlan(
+        role=launch.role,
+        name=launch.name,
+        version=launch.version,
+        data_folder=launch.data_folder,
+        secret=secret,
+        genesis=genesis,
+        payout=launch.payout,
+        lowest_price=launch.lowest_price,
+        bootstrap_count=len(launch.bootstrap),
+        pid=os.getpid(),
+        started_at=time.time(),
+    )
