@@ -79,16 +79,21 @@ def main() -> None:
     """Console entry: errors become one line and the documented exit code."""
     try:
         application()
-    except* ConfigurationError as group:
-        _fail(group, EXIT_CONFIGURATION)
-    except* OperatingError as group:
-        _fail(group, EXIT_ERROR)
+    except ConfigurationError as error:
+        _fail(error, EXIT_CONFIGURATION)
+    except OperatingError as error:
+        _fail(error, EXIT_ERROR)
+    except BaseExceptionGroup as group:
+        # A nursery wraps what ended it.
+        cause: BaseException = group
+        while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
+            cause = cause.exceptions[0]
+        if not isinstance(cause, OperatingError):
+            raise
+        _fail(cause, EXIT_ERROR)
 
 
-def _fail(group: BaseExceptionGroup[Exception], code: int) -> None:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def _fail(error: Exception, code: int) -> None:
     print(f"potp2p-bootstrap: {error}", file=sys.stderr)
     raise SystemExit(code)
 

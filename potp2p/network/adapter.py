@@ -17,7 +17,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from trio_typing import TaskStatus
 
-from potp2p.foundation.errors import ConfigurationError, PeerError
+from potp2p.foundation.errors import ConfigurationError, OperatingError, PeerError
 from potp2p.foundation.types import ChainId, NodeId
 from potp2p.network.directory import LibraryDirectory
 from potp2p.network.gossip import LibraryGossip
@@ -114,10 +114,16 @@ class Network:
             on_identified=self._note_identified,
         )
         host.set_stream_handler(PING_PROTOCOL, handle_ping)
+        async with running(host, self._listen_addresses) as is_listening:
+            if is_listening:
+                await self._serve(host, task_status)
+        if not is_listening:
+            raise OperatingError(f"cannot listen on {', '.join(self._configuration.listen)}")
+
+    async def _serve(self, host: GuardedHost, task_status: TaskStatus[tuple[str, ...]]) -> None:
         router, pubsub = self.gossip.build(host)
         dht = self.directory.build(host)
         async with (
-            running(host, self._listen_addresses),
             background_trio_service(router),
             background_trio_service(pubsub),
             background_trio_service(dht),
@@ -131,7 +137,10 @@ class Network:
             task_status.started(self._listening)
 
     def _admits(self, peer: ID) -> bool:
-        return is_admissible(peer) and not self._conduct.is_banned(node_id_of(peer))
+        if not is_admissible(peer):
+            return False
+        node = node_id_of(peer)
+        return node != self.node_id and not self._conduct.is_banned(node)
 
     def _penalise(self, peer: NodeId, error: PeerError) -> None:
         """Score a fault; the peer stays connected unless it is banned for it."""

@@ -35,7 +35,7 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
-from potp2p.foundation.errors import OperatingError, PeerError
+from potp2p.foundation.errors import PeerError
 from potp2p.network.guards import Contained, OnFault, StreamGuard
 from potp2p.network.identity import node_id_of
 
@@ -84,8 +84,8 @@ class GuardedSwarm(Swarm):
         self._handshakes = 0
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
-        """Register a connection unless its peer is banned, of a foreign kind, or claims to be us."""
-        if muxed_conn.peer_id == self.self_id or not self._admits(muxed_conn.peer_id):
+        """Register a connection unless we do not admit its peer."""
+        if not self._admits(muxed_conn.peer_id):
             with Contained():
                 await muxed_conn.close()
             raise SwarmException("peer is not admitted")
@@ -141,15 +141,18 @@ class GuardedHost(BasicHost):
 
 
 @asynccontextmanager
-async def running(host: GuardedHost, listen: Sequence[Multiaddr]) -> AsyncIterator[None]:
-    """Listen and serve for as long as the block runs; end within CLOSE_SECONDS or so."""
+async def running(host: GuardedHost, listen: Sequence[Multiaddr]) -> AsyncIterator[bool]:
+    """
+    Listen and serve for as long as the block runs; end within CLOSE_SECONDS or so.
+
+    The value says whether any address could be listened on, when one was asked for.
+    """
     async with background_trio_service(host.swarm):
         try:
-            if listen and not await host.swarm.listen(*listen):
-                raise OperatingError(f"cannot listen on {', '.join(map(str, listen))}")
+            is_listening = not listen or await host.swarm.listen(*listen)
             if host.mDNS is not None:
                 host.mDNS.start()
-            yield
+            yield is_listening
         finally:
             with trio.move_on_after(CLOSE_SECONDS) as scope:
                 scope.shield = True

@@ -54,7 +54,7 @@ async def run() -> None:
         addresses = await nursery.start(network.run)
         for inbox in inboxes:
             nursery.start_soon(drain, inbox)
-        print(addresses[0], flush=True)
+        print(addresses[0], flush=True)  # noqa: T201
         await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()
 
