@@ -66,6 +66,8 @@ def verify_configuration(
         if "drop" in key and value is not None and value != 0:
             raise refused(f"{key} is {value!r:.20}: dropout is not repeatable")
         _verify_value(key, value)
+    if configuration.get("model_type") == "bert" and configuration.get("is_decoder") is not True:
+        raise refused("bert predicts next tokens only with is_decoder true")
     _verify_activations(configuration, tolerance)
 
 
@@ -124,7 +126,7 @@ def _verify_scalar(key: str, value: object) -> None:
             return
         case int():
             bound = LAYERS_MAX if key in LAYER_KEYS else INTEGER_MAX
-            is_fine = abs(value) <= bound
+            is_fine = 0 <= value <= bound
         case float():
             is_fine = math.isfinite(value) and abs(value) <= INTEGER_MAX
         case str():

@@ -144,7 +144,7 @@ def model_builder(configuration: Configuration, rule: ModelRule) -> Callable[[],
     name = AUTO_CLASSES.get((architecture, rule.objective))
     if name is None:
         raise refused(f"{architecture} does not learn to {rule.objective.name.lower()}")
-    transformers = _transformers()
+    transformers, config_error = _transformers()
     configs = cast("_ConfigFactory", transformers["AutoConfig"])
     models = cast("_ModelFactory", transformers[name])
     known = frozenset(configs.for_model(architecture).to_dict()) - {"auto_map"}
@@ -155,7 +155,7 @@ def model_builder(configuration: Configuration, rule: ModelRule) -> Callable[[],
     try:
         config = configs.for_model(architecture, **values)
         _verify_dropout(config.to_dict())
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, config_error) as error:
         raise refused(f"{error}"[:200]) from error
 
     def build() -> nn.Module:
@@ -230,8 +230,10 @@ def _classes_of(module: nn.Module, objective: Objective) -> int:
     return cast("int", getattr(config, key))
 
 
-def _transformers() -> dict[str, object]:
-    """Load `transformers` by name: its types would cost a type checker a minute."""
+def _transformers() -> tuple[dict[str, object], type[Exception]]:
+    """Load the classes we use, and the error of a configuration field with a wrong type."""
     module = importlib.import_module("transformers")
-    names = ("AutoConfig", *set(AUTO_CLASSES.values()))
-    return {name: cast("object", getattr(module, name)) for name in names}
+    errors = importlib.import_module("huggingface_hub.errors")
+    names = ("AutoConfig", *sorted(set(AUTO_CLASSES.values())))
+    classes = {name: cast("object", getattr(module, name)) for name in names}
+    return classes, cast("type[Exception]", errors.StrictDataclassError)
