@@ -176,3 +176,16 @@ HELLO_SECONDS: Final = 5.0
 PEERS_REMEMBERED_MAX: Final = 1_024
 BLOCKS_REQUEST_SECONDS: Final = 10.0
 """A stalled request goes to another peer after this long (consensus.md section 6)."""
+
+DATABASE_BYTES_FIRST: Final = 1 << 28
+"""Address space of a new chain database; it doubles as needed, the file grows with what is kept."""
+DATABASE_BYTES_MAX: Final = 1 << 42
+"""4 TiB: years of full blocks, and far below what a 64-bit process may map."""
+JOURNAL_BYTES_MAX: Final = 64 << 20
+"""Everything one height can write: a few blocks of 1 MiB and the votes of many views."""
+JOURNAL_ENTRY_BYTES_MAX: Final = 2 * BLOCK_BYTES_MAX
+"""A proposal with its justification."""
+SAFETY_RECORD_BYTES_MAX: Final = 4_096 - 24
+"""One slot of a disk page with its header; the last vote takes a few hundred bytes."""
+BLOB_QUOTA_BYTES: Final = 32 << 30
+"""Disk for data, payloads and checkpoints where the operator says nothing."""

@@ -1,0 +1,139 @@
+"""Blocks, seals and the state of the head in LMDB: a height is stored whole or not at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import cbor2
+
+from potp2p.foundation.errors import OperatingError
+from potp2p.foundation.limits import DIGEST_BYTES
+from potp2p.foundation.types import GENESIS_HEIGHT, Digest, Height
+from potp2p.storage.environment import Environment, Transaction
+from potp2p.storage.ports import StoredHead
+from potp2p.storage.tables import HEIGHT_BYTES, Table, height_from_key, height_key
+
+HEAD_KEY: Final = b"\x00head"
+"""Height, 8 bytes, and state root; the zero byte keeps it apart from callers' metadata."""
+KEY_BYTES_MAX: Final = 500
+"""LMDB takes 511."""
+
+
+@dataclass(frozen=True, slots=True)
+class LmdbChainStore:
+    """The chain of one data folder."""
+
+    environment: Environment
+
+    def head(self) -> StoredHead | None:
+        """Return what is stored, None before genesis was."""
+        return self.environment.read(_head_in)
+
+    def get_state(self, key: bytes) -> bytes | None:
+        """Return one record of the state at the head."""
+        return self.environment.get(Table.STATE, key)
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """Return one node of the authenticated map at the head."""
+        return self.environment.get(Table.NODES, path)
+
+    def block(self, height: Height) -> tuple[bytes, bytes] | None:
+        """Return the block and the seal of a height as they were committed."""
+        if height <= GENESIS_HEIGHT:
+            return None
+        return self.environment.read(lambda transaction: _block_in(transaction, height))
+
+    def blocks(self, first: Height, count: int, bytes_max: int) -> Sequence[tuple[bytes, bytes]]:
+        """Return consecutive blocks with seals, at least the first one whatever its size."""
+
+        def collect(transaction: Transaction) -> list[tuple[bytes, bytes]]:
+            found: list[tuple[bytes, bytes]] = []
+            room = bytes_max
+            for height in range(max(first, 1), first + count):
+                pair = _block_in(transaction, Height(height))
+                if pair is None:
+                    break
+                room -= len(pair[0]) + len(pair[1])
+                if room < 0 and found:
+                    break
+                found.append(pair)
+            return found
+
+        return self.environment.read(collect)
+
+    def receipts(self, height: Height) -> tuple[bytes, ...]:
+        """Return what the execution of a height left to be told, in order."""
+        stored = self.environment.get(Table.RECEIPTS, height_key(height))
+        return () if stored is None else tuple(cast("list[bytes]", cbor2.loads(stored)))
+
+    def height_of(self, transaction: Digest) -> Height | None:
+        """Return the height that included a transaction, by its id."""
+        stored = self.environment.get(Table.TRANSACTIONS, transaction)
+        return None if stored is None else height_from_key(stored)
+
+    def get_metadata(self, key: bytes) -> bytes | None:
+        """Return a value kept beside the chain, such as the genesis document."""
+        assert key != HEAD_KEY
+        return self.environment.get(Table.METADATA, key)
+
+    async def put_metadata(self, key: bytes, value: bytes) -> None:
+        """Keep a value beside the chain; durable on return."""
+        assert key != HEAD_KEY
+        await self.environment.write(
+            lambda transaction: transaction.put(Table.METADATA, key, value)
+        )
+
+    async def commit(  # noqa: PLR0913  # one block is one transaction, and this is all of it
+        self,
+        *,
+        height: Height,
+        block: bytes,
+        seal: bytes,
+        state_root: Digest,
+        state_writes: Mapping[bytes, bytes | None],
+        node_writes: Mapping[bytes, bytes | None],
+        receipts: Sequence[bytes] = (),
+        transaction_ids: Sequence[Digest] = (),
+    ) -> None:
+        """Store the next height and its state in one transaction; durable on return."""
+        assert len(state_root) == DIGEST_BYTES, len(state_root)
+        assert bool(block) == bool(seal) == (height > GENESIS_HEIGHT), height
+        key = height_key(height)
+
+        def write(transaction: Transaction) -> None:
+            _assert_follows(_head_in(transaction), height)
+            if block:
+                transaction.put(Table.BLOCKS, key, block)
+                transaction.put(Table.SEALS, key, seal)
+            if receipts:
+                transaction.put(Table.RECEIPTS, key, cbor2.dumps(list(receipts)))
+            for identifier in transaction_ids:
+                transaction.put(Table.TRANSACTIONS, identifier, key)
+            for table, writes in ((Table.STATE, state_writes), (Table.NODES, node_writes)):
+                # In key order LMDB touches each page once.
+                for name in sorted(writes):
+                    assert 0 < len(name) <= KEY_BYTES_MAX, len(name)
+                    transaction.put(table, name, writes[name])
+            transaction.put(Table.METADATA, HEAD_KEY, key + state_root)
+
+        await self.environment.write(write)
+
+
+def _head_in(transaction: Transaction) -> StoredHead | None:
+    stored = transaction.get(Table.METADATA, HEAD_KEY)
+    if stored is None:
+        return None
+    if len(stored) != HEIGHT_BYTES + DIGEST_BYTES:
+        raise OperatingError("chain database: the record of the head is damaged")
+    return StoredHead(height_from_key(stored[:HEIGHT_BYTES]), Digest(stored[HEIGHT_BYTES:]))
+
+
+def _block_in(transaction: Transaction, height: Height) -> tuple[bytes, bytes] | None:
+    block = transaction.get(Table.BLOCKS, height_key(height))
+    seal = transaction.get(Table.SEALS, height_key(height))
+    return None if block is None or seal is None else (block, seal)
+
+
+def _assert_follows(head: StoredHead | None, height: Height) -> None:
+    expected = GENESIS_HEIGHT if head is None else head.height + 1
+    assert height == expected, f"height {height} does not follow; {expected} does"

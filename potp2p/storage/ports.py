@@ -1,0 +1,155 @@
+"""What services see of the disk; the adapters beside this file and the simulation satisfy it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from potp2p.foundation.types import BlobId, Digest, Height
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """The last block whose state is stored; height 0 when only genesis is."""
+
+    height: Height
+    state_root: Digest
+
+
+class ChainStore(Protocol):
+    """
+    Blocks, seals and the state after the last of them.
+
+    Reads are immediate and see the last finished commit. Keys are byte strings of 1 to 500 bytes.
+    """
+
+    def head(self) -> StoredHead | None:
+        """Return what is stored, None before genesis was."""
+
+    def get_state(self, key: bytes) -> bytes | None:
+        """Return one record of the state at the head."""
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """Return one node of the authenticated map at the head."""
+
+    def block(self, height: Height) -> tuple[bytes, bytes] | None:
+        """Return the block and the seal of a height as they were committed."""
+
+    def blocks(self, first: Height, count: int, bytes_max: int) -> Sequence[tuple[bytes, bytes]]:
+        """Return consecutive blocks with seals, at least the first one whatever its size."""
+
+    def receipts(self, height: Height) -> tuple[bytes, ...]:
+        """Return what the execution of a height left to be told, in order."""
+
+    def height_of(self, transaction: Digest) -> Height | None:
+        """Return the height that included a transaction, by its id."""
+
+    def get_metadata(self, key: bytes) -> bytes | None:
+        """Return a value kept beside the chain, such as the genesis document."""
+
+    async def put_metadata(self, key: bytes, value: bytes) -> None:
+        """Keep a value beside the chain; durable on return."""
+
+    async def commit(  # noqa: PLR0913  # one block is one transaction, and this is all of it
+        self,
+        *,
+        height: Height,
+        block: bytes,
+        seal: bytes,
+        state_root: Digest,
+        state_writes: Mapping[bytes, bytes | None],
+        node_writes: Mapping[bytes, bytes | None],
+        receipts: Sequence[bytes] = (),
+        transaction_ids: Sequence[Digest] = (),
+    ) -> None:
+        """
+        Store the next height and its state in one transaction; durable on return.
+
+        Height 0 is genesis and has neither block nor seal: both are empty. None deletes a key.
+        """
+
+
+class Notebook(Protocol):
+    """Small private notes that must survive: salts, traces, audits in work."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return a note."""
+
+    def names(self, prefix: bytes) -> tuple[bytes, ...]:
+        """Return the names that begin with a prefix, ascending."""
+
+    async def put(self, name: bytes, note: bytes) -> None:
+        """Keep a note; durable on return."""
+
+    async def remove(self, names: Sequence[bytes]) -> None:
+        """Forget notes; unknown names are no error."""
+
+
+class Journal(Protocol):
+    """Append-only record of everything that changed the replica at the height in work."""
+
+    def entries(self) -> Sequence[bytes]:
+        """Return what survived, oldest first; a torn tail is gone, damage before it was refused."""
+
+    def append(self, body: bytes) -> None:
+        """Write at the end; durable only after `sync`."""
+
+    async def sync(self) -> None:
+        """Return once everything appended would survive a power cut."""
+
+    def reset(self) -> None:
+        """Forget everything: the height is decided and stored elsewhere."""
+
+
+class SafetyRecord(Protocol):
+    """One small byte string that survives a power cut: the last thing that was signed."""
+
+    def read(self) -> bytes | None:
+        """Return what was written last; None if nothing ever was."""
+
+    async def write(self, body: bytes) -> None:
+        """Return once the new content would survive a power cut."""
+
+
+class Partial(Protocol):
+    """A blob that is being put together; what it holds survives a restart."""
+
+    def missing(self) -> tuple[int, ...]:
+        """Return the indices of the chunks that are not there yet, ascending."""
+
+    async def put_chunk(self, index: int, chunk: bytes) -> None:
+        """Keep a chunk; PeerError when it is not what the manifest says."""
+
+    async def complete(self) -> Path:
+        """Make the blob known and return its file; every chunk must be there."""
+
+
+class BlobStore(Protocol):
+    """Files by content hash, within a quota; the least recently used unpinned ones go first."""
+
+    def path(self, blob: BlobId) -> Path | None:
+        """Return the file of a complete blob."""
+
+    def manifest(self, blob: BlobId) -> bytes | None:
+        """Return the encoded manifest of a complete blob."""
+
+    async def read_chunk(self, blob: BlobId, index: int) -> bytes:
+        """Return one chunk of a complete blob; PeerError for an index beyond its end."""
+
+    async def add_file(self, path: Path) -> BlobId:
+        """Copy a file into the store; durable on return."""
+
+    async def add_bytes(self, content: bytes) -> BlobId:
+        """Keep bytes as a file; durable on return."""
+
+    def partial(self, blob: BlobId) -> Partial | None:
+        """Return a download that was begun, also before the last restart."""
+
+    async def begin(self, blob: BlobId, manifest: bytes) -> Partial:
+        """Start a download from an encoded manifest; PeerError when it is another blob's."""
+
+    def pin(self, blob: BlobId) -> None:
+        """Keep a blob whatever the quota says, also one that is yet to come."""
+
+    def unpin(self, blob: BlobId) -> None:
+        """Let the quota decide again."""
