@@ -1,1 +1,1 @@
-"""Content-addressed files between peers, over the ports of network and storage; nodes and clients share it."""
+"""Content-addressed files between peers: what nodes and clients share above the ports."""

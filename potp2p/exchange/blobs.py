@@ -1,8 +1,8 @@
 """
 Content-addressed files: served to whoever asks, fetched from several peers, resumed after a stop.
 
-A blob's id is the digest of its manifest, and the manifest lists the digests of its chunks, so every
-part is checked by itself and a peer that sends a wrong one is known at once.
+A blob's id is the digest of its manifest, and the manifest lists the digests of its chunks, so
+every part is checked by itself and a peer that sends a wrong one is known at once.
 """
 
 from collections.abc import Iterable
@@ -103,9 +103,7 @@ class BlobExchange:
         await self.directory.provide(blob)
         return blob
 
-    async def fetch(
-        self, blob: BlobId, hints: Iterable[NodeId] = (), *, bytes_max: int
-    ) -> Path:
+    async def fetch(self, blob: BlobId, hints: Iterable[NodeId] = (), *, bytes_max: int) -> Path:
         """
         Return the path of a complete, verified file, downloading what is missing.
 
@@ -118,7 +116,9 @@ class BlobExchange:
             return path
         done = self._busy[blob] = trio.Event()
         try:
-            return await self._download(blob, [peer for peer in hints if peer != self.own], bytes_max)
+            return await self._download(
+                blob, [peer for peer in hints if peer != self.own], bytes_max
+            )
         finally:
             del self._busy[blob]
             done.set()

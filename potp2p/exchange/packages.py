@@ -1,8 +1,9 @@
-"""A task's files on this node: fetched by hash when first needed, checked against the rules on chain."""
+"""A task's files on this node: fetched by hash when first needed, checked against the chain."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from potp2p.exchange.blobs import BlobExchange
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import (
     PACKAGE_BYTES_MAX,
@@ -20,7 +21,6 @@ from potp2p.protocol.wire.manifests import (
 )
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.tasks import TaskRules
-from potp2p.exchange.blobs import BlobExchange
 
 
 @dataclass(slots=True)
@@ -68,11 +68,11 @@ class PackageFiles:
         if entries[RULES_FILE].size > PACKAGE_MANIFEST_BYTES_MAX:
             raise PeerError(RejectionReason.BAD_TASK, "rules file too large")
         if local.read_bytes() != encode(rules):
-            raise PeerError(RejectionReason.BAD_TASK, "rules in the package differ from the chain's")
+            raise PeerError(
+                RejectionReason.BAD_TASK, "rules in the package differ from the chain's"
+            )
 
-    async def _manifest(
-        self, root: BlobId, hints: tuple[NodeId, ...]
-    ) -> dict[str, PackageEntry]:
+    async def _manifest(self, root: BlobId, hints: tuple[NodeId, ...]) -> dict[str, PackageEntry]:
         if root not in self._entries:
             local = await self.blobs.fetch(root, hints, bytes_max=PACKAGE_MANIFEST_BYTES_MAX)
             manifest = decode(PackageManifest, local.read_bytes())

@@ -1,4 +1,4 @@
-"""A package folder into the blob store: every file by hash, then the list of them as one more blob."""
+"""A package folder into the blob store: every file by hash, then their list as one more blob."""
 
 from pathlib import Path
 
