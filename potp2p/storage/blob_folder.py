@@ -79,7 +79,7 @@ class BlobFolder:
 
     def add(self, feed: Callable[[], bytes]) -> tuple[BlobId, Manifest]:
         """Write what `feed` yields until it is empty, and give it its name; durable on return."""
-        draft = self.root / "incoming" / str(next(_incoming_numbers))
+        draft = self._draft()
         with operating(draft, "write a blob"):
             try:
                 manifest = _copy(feed, draft)
@@ -152,9 +152,14 @@ class BlobFolder:
             self._drop_notes(path)
 
     def _publish(self, draft: Path, blob: BlobId, manifest: Manifest) -> None:
-        replace_file(self.root / "manifests" / blob.hex(), encode(manifest))
+        # Two threads may add the same content: each has its own draft, and the names are the same.
+        manifest_draft = self._draft()
+        replace_file(self.root / "manifests" / blob.hex(), encode(manifest), manifest_draft)
         os.replace(draft, self.file(blob))
         sync_folder(self.root / "files")
+
+    def _draft(self) -> Path:
+        return self.root / "incoming" / str(next(_incoming_numbers))
 
     def _partial(self, blob: BlobId) -> Path:
         return self.root / "partial" / blob.hex()

@@ -34,9 +34,8 @@ def write_all(descriptor: int, content: bytes, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that after any crash it holds either the old content or the new."""
-    draft = path.with_name(path.name + ".new")
+def replace_file(path: Path, content: bytes, draft: Path) -> None:
+    """Write a file by way of a draft: after a crash it holds the old content or the new."""
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         write_all(descriptor, content, 0)
