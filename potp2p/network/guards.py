@@ -110,6 +110,10 @@ class StreamGuard:
         if contained.error is not None:
             self._judge(peer, contained.error)
             await reset_quietly(stream)
+        else:
+            # Not every handler of the library closes what it has served.
+            with Contained():
+                await stream.close()
 
     def _judge(self, peer: NodeId, error: Exception) -> None:
         if isinstance(error, BROKEN_EXCHANGE):

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
-from libp2p.abc import IMuxedConn, INetConn
+from libp2p.abc import IMuxedConn, INetConn, IRawConnection, ISecureConn
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
@@ -28,8 +28,8 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
@@ -38,6 +38,7 @@ from multiaddr import Multiaddr
 from potp2p.foundation.errors import PeerError
 from potp2p.network.guards import Contained, OnFault, StreamGuard
 from potp2p.network.identity import node_id_of
+from potp2p.network.yamux import YamuxConnection
 
 CONNECTIONS_MAX: Final = 128
 """Connections in both directions; a handshake costs 20 ms of CPU, a connection 100 KB."""
@@ -48,6 +49,37 @@ HANDSHAKES_MAX: Final = 32
 CLOSE_SECONDS: Final = 0.8
 """For closing everything at the end; the library's own way takes about 4 s."""
 NEGOTIATION_SECONDS: Final = 10
+SOCKET_READ_BYTES: Final = 64 * 1024
+
+
+class _BufferedConnection(RawConnection):
+    """Reads the socket in large pieces: Noise asks for two bytes and then for a message."""
+
+    def __init__(self, stream: ReadWriteCloser, *, initiator: bool) -> None:
+        super().__init__(stream, initiator)
+        self._buffer = b""
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Return at most n bytes."""
+        if not self._buffer:
+            self._buffer = await super().read(SOCKET_READ_BYTES)
+        taken, self._buffer = self._buffer[:n], self._buffer[n:] if n is not None else b""
+        return taken
+
+
+class _BufferedTcp(TCP):
+    async def dial(self, maddr: Multiaddr) -> IRawConnection:
+        connection = await super().dial(maddr)
+        assert isinstance(connection, RawConnection)
+        return _BufferedConnection(connection.stream, initiator=True)
+
+
+class _Multiplexer(MuxerMultistream):
+    """Negotiates like the library, which builds its own Yamux whatever class it was given."""
+
+    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
+        return self._annotate_connection(YamuxConnection(conn, peer_id), conn, protocol)
 
 
 class _NoConnector(AutoConnector):
@@ -65,11 +97,14 @@ class GuardedSwarm(Swarm):
         peerstore = PeerStore()
         own_id = ID.from_pubkey(keys.public_key)
         peerstore.add_key_pair(own_id, keys)
+        muxers = {TProtocol(YAMUX_PROTOCOL): YamuxConnection}
+        upgrader = TransportUpgrader({NOISE_PROTOCOL: noise}, muxers)
+        upgrader.muxer_multistream = _Multiplexer(muxers, NEGOTIATION_SECONDS)
         super().__init__(
             own_id,
             peerstore,
-            TransportUpgrader({NOISE_PROTOCOL: noise}, {TProtocol(YAMUX_PROTOCOL): Yamux}),
-            transports=[TCP()],
+            upgrader,
+            transports=[_BufferedTcp()],
             retry_config=RetryConfig(max_retries=0),
             connection_config=ConnectionConfig(
                 max_connections=CONNECTIONS_MAX,
@@ -102,11 +137,11 @@ class GuardedSwarm(Swarm):
         muxed: IMuxedConn | None = None
         try:
             with Contained():
-                raw = RawConnection(read_write_closer, initiator=False)
+                raw = _BufferedConnection(read_write_closer, initiator=False)
                 muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
         finally:
             self._handshakes -= 1
-        if isinstance(muxed, Yamux):
+        if isinstance(muxed, YamuxConnection):
             await muxed.event_closed.wait()
 
 
@@ -170,7 +205,7 @@ async def _close_all(host: GuardedHost) -> None:
             nursery.start_soon(_close_quietly, listener.close)
         for connection in host.swarm.get_connections():
             muxed = connection.muxed_conn
-            if isinstance(muxed, Yamux):
+            if isinstance(muxed, YamuxConnection):
                 nursery.start_soon(_close_quietly, muxed.secured_conn.close)
 
 
