@@ -1,4 +1,4 @@
-"""A checkpoint turned into the `model.safetensors` that `from_pretrained` loads; torch is not needed."""
+"""A checkpoint turned into the `model.safetensors` that `from_pretrained` loads, without torch."""
 
 from pathlib import Path
 from typing import Final

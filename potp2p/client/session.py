@@ -1,7 +1,7 @@
 """
 A client's connection to the network: a light peer with an account and a blob store of its own.
 
-Nothing a peer answers is believed without a proof under a header that a quorum of validators sealed.
+Nothing a peer answers is believed without a proof under a header that a quorum sealed.
 """
 
 import json
@@ -30,8 +30,17 @@ from potp2p.foundation.errors import (
     UnreachableError,
 )
 from potp2p.foundation.limits import BLOB_BYTES_MAX, SUBMIT_SECONDS
-from potp2p.foundation.types import AccountId, Amount, BlobId, Height, NodeId, TaskId
-from potp2p.network.host import Network, NetworkConfiguration
+from potp2p.foundation.types import (
+    GENESIS_HEIGHT,
+    AccountId,
+    Amount,
+    BlobId,
+    Digest,
+    Height,
+    NodeId,
+    TaskId,
+)
+from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.keys import account_key, chain_key, task_key
@@ -75,7 +84,7 @@ class Client:
     network: Network
     store: BlobFiles
     blobs: BlobExchange
-    _seen_height: Height = Height(0)
+    _seen_height: Height = GENESIS_HEIGHT
 
     @property
     def validators(self) -> tuple[NodeId, ...]:
@@ -126,7 +135,7 @@ class Client:
         """Return a task; MissingError when the chain does not know it."""
         return _require(Task, await self.query(task_key(task)), f"task {task.hex()[:16]}")
 
-    async def transfer(self, recipient: AccountId, amount: Amount, fee: Amount) -> bytes:
+    async def transfer(self, recipient: AccountId, amount: Amount, fee: Amount) -> Digest:
         """Pay an account; returns the transaction id once it stands on the chain."""
         return await self._send(Transfer(recipient, amount), Amount(amount + fee), fee)
 
@@ -137,15 +146,16 @@ class Client:
         action = SubmitTask(root, budget, package.rules)
         return TaskId(await self._send(action, Amount(budget + fee), fee))
 
-    async def cancel_task(self, task: TaskId, fee: Amount) -> bytes:
+    async def cancel_task(self, task: TaskId, fee: Amount) -> Digest:
         """End an own task at the end of its round."""
         return await self._send(CancelTask(task), fee, fee)
 
     async def serve_until_attested(self, task: TaskId) -> Task:
         """Serve the package until the task runs or is over."""
-        while (record := await self.task(task)).status is TaskStatus.ATTESTING:
-            await trio.sleep(LOOK_SECONDS)
-        return record
+        async for progress in self.progress(task):
+            if progress.status != TaskStatus.ATTESTING.name.lower():
+                break
+        return await self.task(task)
 
     async def progress(self, task: TaskId) -> AsyncIterator[TaskProgress]:
         """Yield a task's progress whenever it changes, until it is over."""
@@ -184,21 +194,20 @@ class Client:
         (out / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
         return FetchedModel(out, theta.hex(), record.round, loss)
 
-    async def _send(self, action: Paid, cost: Amount, fee: Amount) -> bytes:
+    async def _send(self, action: Paid, cost: Amount, fee: Amount) -> Digest:
         """Sign, hand to several peers and wait until the nonce shows that it was executed."""
         before = await self.account(self.keys.account)
         if before.balance < cost:
             raise FundsError(f"balance {before.balance} does not cover {cost} base units")
-        encoded = sign_paid_transaction(
-            self.keys, self.trust.chain_id, before.nonce, fee, action
-        )
+        encoded = sign_paid_transaction(self.keys, self.trust.chain_id, before.nonce, fee, action)
         await self._hand_over(encoded)
         with trio.move_on_after(INCLUSION_SECONDS):
-            while (await self.account(self.keys.account)).nonce <= before.nonce:
+            while True:
+                if (await self.account(self.keys.account)).nonce > before.nonce:
+                    return transaction_id(decode(Transaction, encoded).body)
                 await trio.sleep(LOOK_SECONDS)
-            return transaction_id(decode(Transaction, encoded).body)
         raise OperatingError(
-            f"the transaction is not on the chain after {INCLUSION_SECONDS:.0f} s; it may still come"
+            f"not on the chain after {INCLUSION_SECONDS:.0f} s; the transaction may still come"
         )
 
     async def _hand_over(self, encoded: bytes) -> None:
@@ -261,10 +270,8 @@ async def _wait_for_peer(client: Client) -> None:
                 await trio.sleep(LOOK_SECONDS)
             else:
                 return
-    raise UnreachableError(f"no node of this network answers within {CONNECT_SECONDS:.0f} s: {failure}")
+    raise UnreachableError(f"no node answers within {CONNECT_SECONDS:.0f} s: {failure}")
 
 
 def _is_local(bootstrap: tuple[str, ...]) -> bool:
     return all(address.startswith("/ip4/127.") for address in bootstrap)
-
-

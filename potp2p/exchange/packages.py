@@ -72,6 +72,14 @@ class PackageFiles:
                 RejectionReason.BAD_TASK, "rules in the package differ from the chain's"
             )
 
+    def blobs_of(self, root: BlobId) -> tuple[BlobId, ...]:
+        """Return every file of a package whose manifest is here, and the root itself."""
+        local = self.blobs.store.path(root)
+        if local is None:
+            return (root,)
+        manifest = decode(PackageManifest, local.read_bytes())
+        return (root, *(entry.blob for entry in manifest.entries))
+
     async def _manifest(self, root: BlobId, hints: tuple[NodeId, ...]) -> dict[str, PackageEntry]:
         if root not in self._entries:
             local = await self.blobs.fetch(root, hints, bytes_max=PACKAGE_MANIFEST_BYTES_MAX)

@@ -36,6 +36,7 @@ from potp2p.services.outbox import OutboxService
 from potp2p.services.queries import QueryService
 from potp2p.services.registration import Registrar
 from potp2p.services.replica_chain import ReplicaChain
+from potp2p.services.retention import RetentionService
 from potp2p.services.status import StatusService
 from potp2p.services.sync import SyncService
 from potp2p.storage.ports import BlobStore, ChainStore, Notebook
@@ -98,6 +99,7 @@ class Node:
     consensus: ConsensusService | None
     mining: MiningService | None
     judging: JudgingService | None
+    retention: RetentionService
     status: StatusService
 
 
@@ -123,6 +125,13 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     judging = parts.judging(blobs, packages, outbox) if plan.role is Role.VALIDATOR else None
     sync = parts.sync(consensus)
     queries = QueryService(plan.genesis, chain, adapters.chain_store, adapters.streams)
+    retention = RetentionService(
+        chain,
+        adapters.blob_store,
+        packages,
+        adapters.notebook,
+        genesis.consensus.cycle_blocks,
+    )
     status = parts.status(sync, consensus, mining)
     return Node(
         plan,
@@ -135,6 +144,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
         consensus,
         mining,
         judging,
+        retention,
         status,
     )
 

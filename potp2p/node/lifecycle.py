@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
+from trio_typing import TaskStatus
 
 from potp2p.foundation.errors import ConfigurationError, PeerError, UnsafeError
 from potp2p.foundation.types import GENESIS_HEIGHT, AccountId, Amount, ChainId
@@ -67,7 +68,7 @@ async def run_node(
     launch: Launch,
     faces: Sequence[Face] = (),
     *,
-    task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED,
+    task_status: TaskStatus[Node] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run until cancelled or until a face returns."""
     with ExitStack() as stack:
@@ -97,6 +98,7 @@ def _start_services(nursery: trio.Nursery, node: Node) -> None:
     nursery.start_soon(node.outbox.run)
     nursery.start_soon(node.sync.run)
     nursery.start_soon(node.authoring.run)
+    nursery.start_soon(node.retention.run)
     if node.consensus is not None:
         nursery.start_soon(node.consensus.run)
     if node.mining is not None:

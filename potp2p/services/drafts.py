@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from potp2p.foundation.types import Digest, NodeId, Round, ShardIndex, TaskId
-from potp2p.protocol.ledger.keys import lease_key
+from potp2p.protocol.ledger.keys import lease_key, lease_place
 from potp2p.protocol.verification.commitments import (
     Contribution,
     Finding,
@@ -82,6 +82,11 @@ class AuditDraft:
 def draft_name(prefix: bytes, place: LeasePlace) -> bytes:
     """Return the name under which a draft is kept."""
     return prefix + lease_key(*place)
+
+
+def place_of(prefix: bytes, name: bytes) -> LeasePlace:
+    """Return the lease that a draft's name stands for."""
+    return lease_place(name.removeprefix(prefix))
 
 
 def lease_name(place: LeasePlace) -> str:

@@ -9,7 +9,7 @@ before it leaves.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
@@ -56,6 +56,7 @@ RETRY_SECONDS: Final = 2.0
 """After a fetch or a worker failed, before a duty is tried again."""
 
 Act = Callable[[], Awaitable[None]]
+Duty = TypeVar("Duty")
 
 
 @dataclass(slots=True)
@@ -283,5 +284,5 @@ class JudgingService:
         )
 
 
-def _bind(act: Callable[[object], Awaitable[None]], duty: object) -> Act:
+def _bind(act: Callable[[Duty], Awaitable[None]], duty: Duty) -> Act:
     return lambda: act(duty)

@@ -91,7 +91,7 @@ class Mempool:
         return sha256(encoded) in self._verified
 
     def candidates(self) -> tuple[bytes, ...]:
-        """Return what may go into a block: free ones oldest first, then paid by fee, in nonce order."""
+        """Return what may go into a block: free ones by age, then paid by fee, in nonce order."""
         free = sorted((each for each in self._pending.values() if each.free), key=_age)
         paid = sorted(
             (each for each in self._pending.values() if not each.free),

@@ -179,7 +179,7 @@ class MiningService:
         """Say the claim until it stands on the chain, then serve its payload."""
         height = Height(-1)
         while True:
-            record = self.chain.state().lease(*key)
+            record = self.chain.state().find_lease(*key)
             if record is None or record.miner != self.keys.node_id:
                 return
             if record.claim is not None:

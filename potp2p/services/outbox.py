@@ -162,5 +162,3 @@ def _batches(waiting: list[bytes]) -> list[tuple[bytes, ...]]:
         batch.append(encoded)
         size += len(encoded) + TRANSACTION_OVERHEAD_BYTES
     return [*batches, tuple(batch)] if batch else batches
-
-

@@ -40,6 +40,4 @@ class QueryService:
         if head.header is None or head.seal is None:
             raise PeerError(RejectionReason.TOO_EARLY, "no block is decided yet")
         proof = prove(self.store, head.state_root, key)
-        return encode(
-            QueryReply(head.header, head.seal, self.store.get_state(key), encode(proof))
-        )
+        return encode(QueryReply(head.header, head.seal, self.store.get_state(key), encode(proof)))

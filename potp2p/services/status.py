@@ -45,7 +45,7 @@ class StatusService:
     now: Callable[[], float]
     network_facts: Callable[[], NetworkFacts]
     worker_facts: Callable[[], tuple[WorkerFacts, ...]]
-    consensus_status: Callable[[], ConsensusStatus] | None
+    consensus_status: Callable[[], ConsensusStatus | None] | None
     mining: MiningService | None
     bootstrap_configured: int
     _state: StateCode = StateCode.STARTING
@@ -85,7 +85,7 @@ class StatusService:
         if head.height != self._block_height:
             self._block_height, self._block_time = head.height, self.now()
         target = self.sync.target_height
-        record = self.chain.state().chain
+        record = self.chain.state().chain()
         header = head.header
         ranked = header is not None and header.body.rank != RANK_NONE
         return ChainStatus(
@@ -157,21 +157,18 @@ class StatusService:
         state = self.chain.state()
         waiting = {LeaseStatus.ACCEPTED, LeaseStatus.AUDITED, LeaseStatus.CLAIMED}
         count = 0
-        for task_id in (*state.chain.tasks, *state.chain.unsettled):
-            task = state.task(task_id)
-            for round_ in () if task is None else task.open_rounds:
-                record = state.round(task_id, round_)
-                for row in () if record is None else record.leases:
-                    if row.miner != self.keys.node_id:
-                        continue
-                    lease = state.lease(task_id, round_, row.shard)
-                    count += lease is not None and lease.status in waiting
+        for task_id in (*state.chain().tasks, *state.chain().unsettled):
+            for round_ in state.task(task_id).open_rounds:
+                for row in state.round(task_id, round_).leases:
+                    if row.miner == self.keys.node_id:
+                        lease = state.lease(task_id, round_, row.shard)
+                        count += lease.status in waiting
         return count
 
     def _tasks(self) -> tuple[TaskLine, ...]:
         state = self.chain.state()
-        found = ((each, state.task(each)) for each in (*state.chain.tasks, *state.chain.unsettled))
-        return tuple(_task_line(each, task) for each, task in found if task is not None)
+        known = (*state.chain().tasks, *state.chain().unsettled)
+        return tuple(_task_line(each, state.task(each)) for each in known)
 
     def _judge(
         self, chain: ChainStatus, network: PeerToPeerStatus, miner: MinerStatus | None
@@ -193,7 +190,7 @@ class StatusService:
     def _idle_reason(self, miner: MinerStatus) -> Reason:
         if not miner.registered:
             return Reason("registering", "the registration is on its way")
-        if not self.chain.state().chain.tasks:
+        if not self.chain.state().chain().tasks:
             return Reason("network_has_no_tasks", "nobody has ordered a training")
         if not miner.live:
             return Reason("not_live", "a lease was missed; ready is said again each cycle")

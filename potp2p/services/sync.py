@@ -55,7 +55,7 @@ class SyncService:
     version: str
     adopt: Adopt
     patience_seconds: float
-    """How long the next block may be missing before peers are asked; replicas get theirs by vote."""
+    """How long a block may be missing before peers are asked; replicas get theirs by vote."""
     _heights: dict[NodeId, Height] = field(default_factory=dict[NodeId, Height])
     _news: trio.Event = field(default_factory=trio.Event)
     _sealed: trio.MemoryReceiveChannel[Heard] = field(init=False)

@@ -121,6 +121,10 @@ class BlobFiles:
             self._shelf.pinned.discard(blob)
             self._disk.unpin(blob)
 
+    def pinned(self) -> tuple[BlobId, ...]:
+        """Return every pinned blob, ascending."""
+        return tuple(sorted(self._shelf.pinned))
+
     async def finish(self, part: "BlobPartial") -> Path:
         """Turn a download whose chunks are all there into a whole blob."""
         await trio.to_thread.run_sync(self._disk.finish, part.blob, part.content)

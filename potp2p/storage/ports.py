@@ -153,3 +153,6 @@ class BlobStore(Protocol):
 
     def unpin(self, blob: BlobId) -> None:
         """Let the quota decide again."""
+
+    def pinned(self) -> tuple[BlobId, ...]:
+        """Return every pinned blob, ascending."""

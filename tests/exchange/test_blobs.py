@@ -1,4 +1,4 @@
-"""Blobs between peers: verified per chunk, from several sources, resumed, withheld when asked to."""
+"""Blobs between peers: verified per chunk, several sources, resumed, withheld when asked to."""
 
 from dataclasses import dataclass
 from pathlib import Path
