@@ -1,0 +1,1 @@
+"""Pictures of one part of the status each: `render(...)` returns lines of exact width."""
