@@ -6,7 +6,7 @@ from potp2p.foundation.types import FIRST_VIEW, Digest, Rank, ValidatorIndex, Vi
 from potp2p.protocol.consensus.effects import Cast
 from potp2p.protocol.consensus.events import BlockChecked, HeightStarted
 from potp2p.protocol.consensus.quorum import Committee, VoteBook
-from potp2p.protocol.consensus.view_change import ViewChangeBook
+from potp2p.protocol.consensus.view_change import Timing, ViewChangeBook
 from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
     PreparedCertificate,
@@ -22,6 +22,7 @@ class HeightState:
     """Votes, proposal, certificate and own words of one height; gone when the next begins."""
 
     facts: HeightStarted
+    timing: Timing
     view: View = FIRST_VIEW
     """Never decreases."""
     proposal: Proposal | None = None
@@ -77,3 +78,8 @@ class HeightState:
             return True
         own = self.own.get(kind)
         return own is not None and own.statement.view >= self.view
+
+    def cast(self, cast: Cast) -> Cast:
+        """Remember an own statement until it comes back signed."""
+        self.casting[type(cast.statement)] = cast
+        return cast
