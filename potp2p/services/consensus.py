@@ -14,8 +14,7 @@ from typing import TypeAlias, assert_never
 
 import trio
 
-
-from potp2p.foundation.errors import PeerError, RejectionReason, UnsafeError
+from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import (
     CONSENSUS_BATCH_MAX,
     CONSENSUS_INBOX_MAX,
@@ -43,7 +42,6 @@ from potp2p.protocol.consensus.events import (
     BlockOffered,
     Event,
     HeightStarted,
-    LoggedEvent,
     MessageReceived,
     Resumed,
     SealReceived,
@@ -67,17 +65,18 @@ from potp2p.protocol.wire.consensus import (
     SignedPrepare,
     Status,
     decode_frame,
-    encode_frame,
 )
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock, shelved
 from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier
 from potp2p.services.consensus_guard import SigningGuard
+from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
-from potp2p.services.consensus_records import BlockKept, decode_record, encode_record
+from potp2p.services.consensus_records import BlockKept
 from potp2p.services.consensus_status import status_of
 from potp2p.services.consensus_tasks import HeightTasks
 from potp2p.services.consensus_timers import TimerTable
+from potp2p.services.consensus_voice import Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,8 @@ class ConsensusService:
     replica: Replica = field(init=False)
     view_changes: int = 0
     """Views entered beyond 0 since the start."""
-    refused_signatures: int = 0
+    _memory: ReplicaMemory = field(init=False)
+    _voice: Voice = field(init=False)
     _verifier: MessageVerifier = field(init=False)
     _posts: trio.MemoryReceiveChannel[Heard] = field(init=False)
     _inbox_out: trio.MemorySendChannel[Item] = field(init=False)
@@ -135,16 +135,13 @@ class ConsensusService:
     _early: EarlyFrames = field(default_factory=EarlyFrames)
     _gate: AnswerGate = field(default_factory=lambda: AnswerGate(STATUS_ANSWER_SECONDS))
     _effects: deque[Effect] = field(default_factory=deque[Effect])
-    _journal_is_synced: bool = True
     _awaited: dict[Digest, CheckBlock] = field(default_factory=dict[Digest, CheckBlock])
     """Checks whose block is not here yet."""
-    _unpushed: set[Digest] = field(default_factory=set[Digest])
-    """Own choices that the others have not been sent."""
-    _muted_height: Height | None = None
-    _fetches: int = 0
 
     def __post_init__(self) -> None:
         self.replica = Replica(self.timing)
+        self._memory = ReplicaMemory(self.journal, self.guard)
+        self._voice = Voice(self.node, self.streams, self._shelf)
         self._verifier = MessageVerifier(self.chain_id)
         self._posts = self.streams.listen(StreamProtocol.CONSENSUS)
         self._inbox_out, self._inbox = trio.open_memory_channel[Item](CONSENSUS_INBOX_MAX)
@@ -189,49 +186,13 @@ class ConsensusService:
         assert self.replica.at is not None, "recovery starts the first height"
         return self.replica.at
 
-    # Recovery
-
     def _recover(self) -> None:
-        """Put the replica where it was: journal first, then silence until it resumes."""
+        """Put the replica where it was, in silence; then let it resume."""
         facts = self.source.next_height()
-        records = [decode_record(entry) for entry in self.journal.entries()]
-        first = records[0] if records else None
-        if isinstance(first, HeightStarted) and first.height > facts.height:
-            raise UnsafeError(f"the journal is at height {first.height}, the chain below it")
-        if isinstance(first, HeightStarted) and first.height == facts.height:
-            if first.head_hash != facts.head_hash:
-                raise UnsafeError(f"the journal of height {first.height} has another past")
-            for record in records:
-                self._replay(record)
-        else:
+        if not self._memory.recover(self.replica, self._shelf, facts):
             self._begin(facts)
         self._effects.clear()
-        self._mute_if_forgotten(facts.height)
         self._effects.extend(self.replica.step(Resumed()))
-
-    def _replay(self, record: LoggedEvent | BlockKept) -> None:
-        if isinstance(record, BlockKept):
-            self._shelf.restore(record.block)
-            return
-        if isinstance(record, MessageReceived):
-            statement = record.message.statement
-            if statement.signer == self._at.facts.seat and self._is_own(record.message):
-                self.guard.restore(statement)
-        self.replica.step(record)
-
-    def _is_own(self, message: SignedMessage) -> bool:
-        casting = self._at.casting.get(type(message.statement))
-        return casting is not None and casting.statement == message.statement
-
-    def _mute_if_forgotten(self, height: Height) -> None:
-        """Say nothing at a height where the guard signed what the journal no longer knows."""
-        last = self.guard.last
-        if last is None or last.height < height:
-            return
-        own = [message.statement for message in self._at.own.values()]
-        own += [cast.statement for cast in self._at.casting.values()]
-        if not any(self.guard.is_last(statement) for statement in own):
-            self._muted_height = last.height
 
     # Inputs
 
@@ -250,7 +211,7 @@ class ConsensusService:
                     self._step(item)
             case Offered(event, kept):
                 if event.height == self._at.facts.height:
-                    self._unpushed.add(kept.block_hash)
+                    self._voice.unpushed.add(kept.block_hash)
                     self._keep(kept)
                     self._step(event)
             case Adopted(block, seal, done):
@@ -283,7 +244,7 @@ class ConsensusService:
                 kept = self._shelf.held.get(block_hash)
                 now = trio.current_time()
                 if kept is not None and self._gate.admits(heard.source, block_hash, now):
-                    self._post(heard.source, BlockPush(kept.height, kept.encoded))
+                    self._voice.send(heard.source, BlockPush(kept.height, kept.encoded))
             case BlockPush():
                 arrived = self._shelf.receive(heard.source, frame, facts.height)
                 if arrived is not None:
@@ -344,7 +305,7 @@ class ConsensusService:
     # Steps
 
     def _begin(self, facts: HeightStarted) -> None:
-        self.journal.reset()
+        self._memory.begin()
         self._gate.forget()
         self._step(facts)
         for heard in self._early.take(facts.height):
@@ -353,7 +314,7 @@ class ConsensusService:
     def _step(self, event: Event) -> None:
         """Journal an input, step, and sign at once what the step wants to say."""
         if not isinstance(event, StatusReceived | Resumed):
-            self._log(event)
+            self._memory.log(event)
         before = None if self.replica.at is None else self.replica.at.view
         effects = self.replica.step(event)
         if not isinstance(event, HeightStarted) and before is not None:
@@ -364,20 +325,10 @@ class ConsensusService:
             else:
                 self._effects.append(effect)
 
-    def _log(self, record: LoggedEvent | BlockKept) -> None:
-        self.journal.append(encode_record(record))
-        self._journal_is_synced = False
-
     def _cast(self, cast: Cast) -> None:
-        if self._muted_height is not None and cast.statement.height <= self._muted_height:
-            return
-        try:
-            signature = self.guard.sign(cast.statement)
-        except UnsafeError:
-            # Silence is always safe: the replica goes on as if its own vote had been lost.
-            self.refused_signatures += 1
-            return
-        self._step(MessageReceived(cast.signed(signature)))
+        signature = self._memory.sign(cast.statement)
+        if signature is not None:
+            self._step(MessageReceived(cast.signed(signature)))
 
     # Effects
 
@@ -390,11 +341,11 @@ class ConsensusService:
             case Cast():
                 self._cast(effect)
             case Broadcast(frame):
-                await self._sync()
-                self._broadcast(frame)
+                await self._memory.sync()
+                self._voice.broadcast(self._at.facts.validators, frame)
             case Send(to, frame):
-                await self._sync()
-                self._post(self._at.facts.validators[to], frame)
+                await self._memory.sync()
+                self._voice.send(self._at.facts.validators[to], frame)
             case SetTimer():
                 self._timers.set(effect)
             case CancelTimer(timer):
@@ -403,7 +354,8 @@ class ConsensusService:
                 if self._tasks.is_new(effect):
                     nursery.start_soon(self._tasks.run, self._choose, effect)
             case FetchBlock():
-                self._fetch(effect)
+                if effect.height == self._at.facts.height:
+                    self._voice.fetch(self._at.facts.validators, effect)
             case CheckBlock():
                 self._check(effect, nursery)
             case Decide(seal):
@@ -413,39 +365,6 @@ class ConsensusService:
             case _:
                 assert_never(effect)
 
-    async def _sync(self) -> None:
-        """Make causes and signatures durable; the journal first, so that it knows all we signed."""
-        if not self._journal_is_synced:
-            await self.journal.sync()
-            self._journal_is_synced = True
-        await self.guard.sync()
-
-    def _broadcast(self, frame: ConsensusFrame) -> None:
-        if isinstance(frame, Proposal) and frame.statement.block_hash in self._unpushed:
-            kept = self._shelf.held[frame.statement.block_hash]
-            self._unpushed.discard(kept.block_hash)
-            self._broadcast(BlockPush(kept.height, kept.encoded))
-        encoded = encode_frame(frame)
-        for peer in self._at.facts.validators:
-            if peer != self.node:
-                self.streams.post(peer, StreamProtocol.CONSENSUS, encoded)
-
-    def _post(self, peer: NodeId, frame: ConsensusFrame) -> None:
-        self.streams.post(peer, StreamProtocol.CONSENSUS, encode_frame(frame))
-
-    def _fetch(self, fetch: FetchBlock) -> None:
-        """Ask two of those who should have a block, others the next time."""
-        if fetch.height != self._at.facts.height or fetch.block_hash in self._shelf.held:
-            return
-        self._shelf.wanted.add(fetch.block_hash)
-        hints = fetch.hints
-        for turn in range(min(2, len(hints))):
-            seat = hints[(self._fetches + turn) % len(hints)]
-            self._post(
-                self._at.facts.validators[seat], BlockRequest(fetch.height, fetch.block_hash)
-            )
-        self._fetches += 1
-
     def _check(self, check: CheckBlock, nursery: trio.Nursery) -> None:
         if check.height != self._at.facts.height:
             return
@@ -453,7 +372,7 @@ class ConsensusService:
         if kept is None:
             self._awaited[check.block_hash] = check
         elif self._tasks.is_new(check):
-            self._log(BlockKept(kept.encoded))
+            self._memory.log(BlockKept(kept.encoded))
             nursery.start_soon(self._tasks.run, self._execute, check)
 
     async def _choose(self, request: RequestBlock) -> None:
@@ -490,7 +409,7 @@ class ConsensusService:
         self._timers.clear()
         facts = await self.source.decided(kept.block, seal)
         self._awaited.clear()
-        self._unpushed.clear()
+        self._voice.unpushed.clear()
         self._shelf.turn(facts.height, seal.block_hash)
         self._tasks.finish()
         self._effects = deque(each for each in self._effects if isinstance(each, Accuse))
