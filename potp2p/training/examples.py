@@ -77,7 +77,7 @@ def digits(mode: Mode, seed: int) -> Order:
         "num_attention_heads": 4,
         "num_channels": 1,
         "num_hidden_layers": 2,
-        "patch_size": 2,
+        "patch_size": 4,
         "qkv_bias": True,
     }
     is_local = mode is Mode.LOCAL
@@ -85,9 +85,9 @@ def digits(mode: Mode, seed: int) -> Order:
         mode=mode,
         seed=seed,
         model=_model_rule("vit", Objective.CLASSIFY),
-        batch=BatchRule(20, 1, 32) if is_local else BatchRule(1, 8, 25),
-        optimizer=_optimizer_rule(mode, 5_000_000, 500_000),
-        rounds=_round_rule(14 if is_local else 60, DIGITS_SHARDS),
+        batch=BatchRule(20, 1, 64) if is_local else BatchRule(1, 8, 32),
+        optimizer=_optimizer_rule(mode, 2_000_000, 200_000),
+        rounds=_round_rule(12 if is_local else 60, DIGITS_SHARDS),
         finish=FinishRule(0, MicroNats(0), 0),
     )
     evaluation: Data = {name: values[is_held_out] for name, values in order.items()}
@@ -190,7 +190,7 @@ def _optimizer_rule(mode: Mode, rate: int, rate_final: int) -> OptimizerRule:
         optimizer=Optimizer.ADAMW,
         learning_rate=rate,
         learning_rate_final=rate_final,
-        weight_decay=10_000_000,
+        weight_decay=100_000_000,
         beta1=900_000,
         beta2=990_000,
         epsilon=1_000_000,

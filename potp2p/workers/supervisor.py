@@ -326,7 +326,7 @@ class Workers:
 async def _cancel_when_abandoned(process: WorkerProcess, job: _Job, number: int) -> None:
     await job.abandoned.wait()
     try:
-        await process.send(CommandFrame(number + 1, Cancel(number)))
+        await process.send(CommandFrame(number, Cancel(number)))
     except OperatingError:
         # The reader of reports meets the same end and deals with it.
         return

@@ -64,7 +64,7 @@ def test_a_hostile_configuration_is_refused(
 def test_dropout_by_default_is_refused_too(tmp_path: Path) -> None:
     configuration = {key: value for key, value in GPT2.items() if "pdrop" not in key}
     rule = replace(VIT_RULE, architecture="gpt2", objective=Objective.NEXT_TOKEN)
-    with pytest.raises(PeerError, match="pdrop is 0.1"):
+    with pytest.raises(PeerError, match=r"pdrop is 0\.1"):
         build(tmp_path, configuration, rule)
 
 

@@ -63,7 +63,7 @@ def test_two_honest_machines_stay_far_inside_the_tolerance(package: Package) -> 
         package.model, package.initial, package.rules, package.shards[0], ignore_progress
     )
     overall, tensor = HONEST_LIMITS[package.rules.model.tolerance]
-    # The key bias has no gradient but rounding; in a model of 2,000 parameters it shows in the whole.
+    # The key bias has no gradient but rounding; in a model this small it shows in the whole.
     assert distances.overall <= (overall if package.rules.mode is Mode.GRADIENT else 3 * overall)
     assert distances.tensor_max <= tensor
     assert distances.exponents_fit

@@ -114,7 +114,7 @@ def test_a_file_over_its_bound_is_refused_before_it_is_read(tmp_path: Path) -> N
     path = tmp_path / "large.safetensors"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(PeerError, match="large.safetensors has"):
+    with pytest.raises(PeerError, match=r"large\.safetensors has"):
         read_tensors(path, bytes_max=1 << 20)
 
 

@@ -1,0 +1,123 @@
+"""The worker process itself: it speaks only frames, and it ends when its parent does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from potp2p.protocol.wire import schema
+from potp2p.training.central import read_rules
+from potp2p.training.commands import CommandFrame, Evaluate, Train
+from potp2p.training.frames import FrameBuffer, encode_frame
+from potp2p.training.reports import Evaluated, Failed, Progress, Ready, ReportFrame
+from tests.training.orders import lease
+
+Process = subprocess.Popen[bytes]
+
+
+@pytest.fixture
+def worker() -> Iterator[Process]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "potp2p.training.worker", "--device", "cpu"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+class Line:
+    """Frames with one worker."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._buffer = FrameBuffer()
+        self._frames: list[ReportFrame] = []
+
+    def send(self, body: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(body)
+
+    def command(self, frame: CommandFrame) -> None:
+        self.send(encode_frame(schema.encode(frame)))
+
+    def receive(self) -> ReportFrame | None:
+        assert self.process.stdout is not None
+        while not self._frames:
+            received = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not received:
+                return None
+            bodies = self._buffer.feed(received)
+            self._frames += [schema.decode(ReportFrame, body) for body in bodies]
+        return self._frames.pop(0)
+
+    def answer(self) -> ReportFrame | None:
+        while (frame := self.receive()) is not None:
+            if not isinstance(frame.report, Progress):
+                return frame
+        return None
+
+
+def test_a_worker_answers_faults_with_words_and_lives_until_stdin_closes(
+    worker: Process, local_folder: Path
+) -> None:
+    line = Line(worker)
+    ready = line.receive()
+    assert ready is not None
+    assert ready.number == 0
+    assert isinstance(ready.report, Ready)
+    rules = read_rules(local_folder)
+    names = ("config.json", "initial.safetensors", "evaluation.safetensors")
+    model, theta, evaluation = (str(local_folder / name) for name in names)
+
+    line.command(CommandFrame(1, Evaluate(rules, model, "/absent", evaluation)))
+    assert line.answer() == ReportFrame(1, Failed("cannot read /absent: No such file or directory"))
+    line.command(CommandFrame(2, Evaluate(rules, model, theta, evaluation)))
+    done = line.answer()
+    assert done is not None
+    assert isinstance(done.report, Evaluated)
+
+    # The longest lease there is, so that closing stdin comes in the middle of it.
+    shard = str(local_folder / "shards" / "0000.safetensors")
+    for number in range(3, 60):
+        line.command(
+            CommandFrame(number, Train(lease(), rules, model, theta, shard, "/dev/null/none"))
+        )
+    first = line.receive()
+    assert first is not None
+    assert isinstance(first.report, Progress)
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert worker.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", encode_frame(b"not a command")])
+def test_garbage_on_stdin_ends_the_worker_with_one_line(worker: Process, garbage: bytes) -> None:
+    line = Line(worker)
+    line.send(garbage)
+    assert line.answer() is None or worker.wait(timeout=30) == 1
+    assert worker.wait(timeout=30) == 1
+    assert worker.stderr is not None
+    assert worker.stderr.read().decode().count("\n") == 1
+
+
+def test_an_unknown_device_is_one_line(local_folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "potp2p.training.worker", "--device", "tpu:9"],
+        capture_output=True,
+        stdin=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) in ((0, b""), (1, b""))

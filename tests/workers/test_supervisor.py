@@ -1,0 +1,225 @@
+"""Workers die, hang, lie and babble; callers get an answer or one clear error."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from potp2p.foundation.errors import OperatingError
+from potp2p.training.central import read_rules as rules_of
+from potp2p.training.commands import Evaluate, Train
+from potp2p.training.reports import Evaluated, Progress, Trained
+from potp2p.workers.devices import discover_names, parse_devices
+from potp2p.workers.ports import WorkerState
+from potp2p.workers.supervisor import Limits, Workers
+from tests.training.orders import lease, rules
+
+FAKE = Path(__file__).parent / "fake_worker.py"
+QUICK = Limits(stall_seconds=0.3, restarts_max=3, pause_seconds=0.01)
+COMMAND = Evaluate(rules(), "model", "theta", "evaluation")
+
+
+@dataclass(slots=True)
+class Rig:
+    """Supervised fake workers, with what they logged and how often they started."""
+
+    workers: Workers
+    counted: Path
+    lines: list[str] = field(default_factory=list[str])
+
+    @property
+    def starts(self) -> int:
+        return len(self.counted.read_text())
+
+
+@asynccontextmanager
+async def rig(behaviour: str, folder: Path, limits: Limits = QUICK) -> AsyncIterator[Rig]:
+    counted = folder / "starts"
+    lines: list[str] = []
+    command_line = (sys.executable, str(FAKE), behaviour, str(counted))
+    workers = Workers(("cpu",), log=lines.append, limits=limits, command_line=command_line)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(workers.run)
+        with trio.fail_after(30):
+            yield Rig(workers, counted, lines)
+        nursery.cancel_scope.cancel()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def until(workers: Workers, state: WorkerState) -> None:
+    # Facts are read, not announced: a face does no better.
+    while workers.facts()[0].state is not state:  # noqa: ASYNC110
+        await trio.sleep(0.005)
+
+
+async def test_a_command_is_answered_and_its_progress_is_heard(tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    async with rig("honest", tmp_path) as each:
+        report = await each.workers.execute(COMMAND, heard.append)
+        facts = each.workers.facts()[0]
+    assert report == Evaluated(1, None)
+    assert heard == [Progress(1, 2, 5)]
+    assert (facts.state, facts.name, facts.restarts) == (WorkerState.IDLE, "a fake", 0)
+
+
+async def test_the_process_ends_with_its_supervisor(tmp_path: Path) -> None:
+    async with rig("honest", tmp_path) as each:
+        await until(each.workers, WorkerState.IDLE)
+        pid = each.workers.facts()[0].pid
+        assert pid is not None
+        assert is_running(pid)
+    assert not is_running(pid)
+
+
+async def test_a_command_survives_the_death_of_its_worker(tmp_path: Path) -> None:
+    async with rig("dies-once", tmp_path) as each:
+        assert await each.workers.execute(COMMAND) == Evaluated(2, None)
+        assert each.workers.facts()[0].restarts == 1
+    assert each.starts == 2
+    assert any("exit code 3" in line for line in each.lines)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("garbage", "the worker sent garbage"),
+        ("flood", "worker frame of 2147483648 bytes"),
+        ("silent", "the worker was silent for 0.3 s"),
+        ("dies", "the worker ended"),
+        ("other-number", "the worker answers 10 to 3"),
+    ],
+)
+async def test_a_worker_that_fails_again_and_again_is_an_error_in_the_end(
+    behaviour: str, reason: str, tmp_path: Path
+) -> None:
+    async with rig(behaviour, tmp_path) as each:
+        with pytest.raises(OperatingError, match=reason):
+            await each.workers.execute(COMMAND)
+        assert each.workers.facts()[0].restarts == QUICK.attempts_max
+    assert each.starts <= QUICK.attempts_max + 1
+
+
+async def test_restarts_are_bounded_and_callers_are_told_at_once(tmp_path: Path) -> None:
+    async with rig("never-ready", tmp_path) as each:
+        with pytest.raises(OperatingError, match="ended 4 times and rests"):
+            await each.workers.execute(COMMAND)
+        assert each.workers.facts()[0].state is WorkerState.FAILED
+        with pytest.raises(OperatingError, match="rests"):
+            await each.workers.execute(COMMAND)
+    assert each.starts == QUICK.restarts_max + 1
+    assert "worker: arithmetic differs" in each.lines
+
+
+async def test_a_device_is_tried_again_when_the_window_has_passed(tmp_path: Path) -> None:
+    limits = replace(QUICK, restarts_max=1, restart_window_seconds=0.5)
+    async with rig("dies", tmp_path, limits) as each:
+        with pytest.raises(OperatingError):
+            await each.workers.execute(COMMAND)
+        await until(each.workers, WorkerState.IDLE)
+    assert each.starts >= 3
+
+
+async def test_a_failed_command_is_an_error_and_the_worker_lives_on(tmp_path: Path) -> None:
+    async with rig("fails", tmp_path) as each:
+        for _ in range(3):
+            with pytest.raises(OperatingError, match="the disk is full"):
+                await each.workers.execute(COMMAND)
+        assert each.workers.facts()[0].restarts == 0
+    assert each.starts == 1
+
+
+async def test_a_cancelled_command_frees_the_device_without_a_restart(tmp_path: Path) -> None:
+    async with rig("slow", tmp_path, replace(QUICK, stall_seconds=20)) as each:
+        for _ in range(3):
+            started = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(each.workers.execute, COMMAND, lambda _: started.set())  # noqa: B023
+                await started.wait()
+                assert each.workers.facts()[0].busy == "evaluate"
+                nursery.cancel_scope.cancel()
+            await until(each.workers, WorkerState.IDLE)
+        assert each.workers.facts()[0].restarts == 0
+
+
+async def test_training_goes_before_audits_that_came_first(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    async def call(workers: Workers, name: str, priority: int) -> None:
+        await workers.execute(COMMAND, priority=priority)
+        order.append(name)
+
+    async with rig("honest", tmp_path) as each, trio.open_nursery() as nursery:
+        # The process is still starting, so all of these wait.
+        for index, (name, priority) in enumerate([("audit", 3), ("train", 1), ("check", 0)]):
+            nursery.start_soon(call, each.workers, name, priority)
+            while each.workers.facts()[0].queued <= index:
+                await trio.lowlevel.checkpoint()
+    assert order == ["check", "train", "audit"]
+
+
+async def test_a_cancelled_caller_in_the_queue_is_passed_over(tmp_path: Path) -> None:
+    async with rig("honest", tmp_path) as each:
+        with trio.move_on_after(0):
+            await each.workers.execute(COMMAND)
+        heard: list[Progress] = []
+        assert await each.workers.execute(COMMAND, heard.append) == Evaluated(1, None)
+        assert len(heard) == 1
+
+
+async def test_killing_a_real_worker_in_a_lease_does_not_lose_the_lease(
+    local_folder: Path, tmp_path: Path
+) -> None:
+    workers = Workers(("cpu",), nice=5)
+    rule = rules_of(local_folder)
+    command = Train(
+        lease(),
+        rule,
+        str(local_folder / "config.json"),
+        str(local_folder / "initial.safetensors"),
+        str(local_folder / "shards" / "0000.safetensors"),
+        str(tmp_path / "payload"),
+    )
+    killed: list[int] = []
+
+    def kill_once(_progress: Progress) -> None:
+        pid = workers.facts()[0].pid
+        if not killed and pid is not None:
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(workers.run)
+        with trio.fail_after(90):
+            report = await workers.execute(command, kill_once)
+        assert workers.facts()[0].restarts == 1
+        nursery.cancel_scope.cancel()
+    assert isinstance(report, Trained)
+    assert killed
+    assert (tmp_path / "payload").stat().st_size > rule.model.parameters
+
+
+async def test_some_device_is_found() -> None:
+    names = await discover_names()
+    assert names
+    assert all(name == "cpu" or name.startswith("cuda:") for name in names)
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}", b"[]", b"[1]", b'[{"device": "cpu"}]', b"[" + b"{}," * 99 + b"{}]"]
+)
+def test_an_odd_list_of_devices_is_refused(line: bytes) -> None:
+    with pytest.raises(OperatingError, match="list of devices"):
+        parse_devices(line)
