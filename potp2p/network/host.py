@@ -157,6 +157,7 @@ class GuardedHost(BasicHost):
         on_fault: OnFault,
         on_identified: Callable[[ID], None],
     ) -> None:
+        self._addresses: tuple[Multiaddr, ...] | None = None
         super().__init__(
             swarm,
             enable_mDNS=mdns,
@@ -168,6 +169,16 @@ class GuardedHost(BasicHost):
         self._on_identified = on_identified
         self._guard = StreamGuard(self._swarm_stream_handler, on_fault)
         swarm.set_stream_handler(self._guard.handle)
+
+    def get_addrs(self) -> list[Multiaddr]:
+        """Return our full addresses; asked for with every gossip frame, so kept once they stand."""
+        if self._addresses is not None:
+            return list(self._addresses)
+        return list(super().get_addrs())
+
+    def settle_addresses(self) -> None:
+        """Take the addresses of now as final: every listener is bound."""
+        self._addresses = tuple(super().get_addrs())
 
     async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
         await super()._identify_peer(peer_id, reason=reason)
@@ -185,6 +196,7 @@ async def running(host: GuardedHost, listen: Sequence[Multiaddr]) -> AsyncIterat
     async with background_trio_service(host.swarm):
         try:
             is_listening = not listen or await host.swarm.listen(*listen)
+            host.settle_addresses()
             if host.mDNS is not None:
                 host.mDNS.start()
             yield is_listening
