@@ -165,6 +165,9 @@ CONSENSUS_BATCH_MAX: Final = 64
 """Events that share one journal sync; more would delay the first answer."""
 VERIFIED_SIGNATURES_MAX: Final = 4_096
 """Remembered good signatures: a proposal repeats view changes that came alone before."""
+NEWS_AT_ONCE_MAX: Final = 64
+NEWS_PER_VIEW_MAX: Final = 16
+"""Messages of one signer that may enter the journal of a height: four times what honesty needs."""
 STATUS_ANSWER_SECONDS: Final = 0.5
 """Least time between two answers to one peer's status: an honest one asks every two seconds."""
 

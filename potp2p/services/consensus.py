@@ -10,7 +10,7 @@ says again what it said, bytes and all, and nothing else.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import TypeGuard, assert_never
 
 import trio
 
@@ -42,10 +42,12 @@ from potp2p.protocol.consensus.events import (
     BlockOffered,
     Event,
     HeightStarted,
+    LoggedEvent,
     MessageReceived,
     Resumed,
     SealReceived,
     StatusReceived,
+    Timer,
     TimerFired,
 )
 from potp2p.protocol.consensus.height import HeightState
@@ -68,8 +70,9 @@ from potp2p.protocol.wire.consensus import (
 )
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock, shelved
-from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier
+from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier, NewsBudget
 from potp2p.services.consensus_guard import SigningGuard
+from potp2p.services.consensus_inbox import Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
 from potp2p.services.consensus_records import BlockKept
@@ -79,24 +82,11 @@ from potp2p.services.consensus_timers import TimerTable
 from potp2p.services.consensus_voice import Voice
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """Our own choice for a view, with its block."""
-
-    event: BlockOffered
-    kept: ShelvedBlock
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """A sealed block from catch-up, verified there."""
-
-    block: Block
-    seal: Seal
-    done: trio.Event
-
-
-Item: TypeAlias = Heard | TimerFired | BlockChecked | BetterBodyHeard | Offered | Adopted
+def _changes_state(event: Event) -> TypeGuard[LoggedEvent]:
+    """Tell whether replay needs an event; ticks that only repeat what was said it does not."""
+    if isinstance(event, TimerFired):
+        return event.timer is Timer.VIEW
+    return not isinstance(event, StatusReceived | Resumed)
 
 
 def _ignore_height(peer: NodeId, height: Height) -> None:
@@ -134,6 +124,7 @@ class ConsensusService:
     _shelf: BlockShelf = field(default_factory=BlockShelf)
     _early: EarlyFrames = field(default_factory=EarlyFrames)
     _gate: AnswerGate = field(default_factory=lambda: AnswerGate(STATUS_ANSWER_SECONDS))
+    _budget: NewsBudget = field(default_factory=NewsBudget)
     _effects: deque[Effect] = field(default_factory=deque[Effect])
     _awaited: dict[Digest, CheckBlock] = field(default_factory=dict[Digest, CheckBlock])
     """Checks whose block is not here yet."""
@@ -204,9 +195,7 @@ class ConsensusService:
         match item:
             case Heard():
                 self._hear(item)
-            case TimerFired() | BetterBodyHeard():
-                self._step(item)
-            case BlockChecked():
+            case TimerFired() | BetterBodyHeard() | BlockChecked():
                 if item.height == self._at.facts.height:
                     self._step(item)
             case Offered(event, kept):
@@ -264,8 +253,10 @@ class ConsensusService:
             if facts.validators[statement.signer : statement.signer + 1] == (heard.source,):
                 self._effects.extend(self.replica.step(MessageReceived(message)))
             return
-        if self.replica.is_news(message):
-            self._verifier.verify(facts, message)
+        if not self.replica.is_news(message):
+            return
+        self._verifier.verify(facts, message)
+        if self._budget.admits(statement.signer, self._at.view):
             self._step(MessageReceived(message))
 
     def _on_seal(self, source: NodeId, seal: Seal) -> None:
@@ -307,13 +298,14 @@ class ConsensusService:
     def _begin(self, facts: HeightStarted) -> None:
         self._memory.begin()
         self._gate.forget()
+        self._budget.forget()
         self._step(facts)
         for heard in self._early.take(facts.height):
             self._hear(heard)
 
     def _step(self, event: Event) -> None:
         """Journal an input, step, and sign at once what the step wants to say."""
-        if not isinstance(event, StatusReceived | Resumed):
+        if _changes_state(event):
             self._memory.log(event)
         before = None if self.replica.at is None else self.replica.at.view
         effects = self.replica.step(event)
@@ -340,12 +332,9 @@ class ConsensusService:
         match effect:
             case Cast():
                 self._cast(effect)
-            case Broadcast(frame):
+            case Broadcast() | Send() | FetchBlock():
                 await self._memory.sync()
-                self._voice.broadcast(self._at.facts.validators, frame)
-            case Send(to, frame):
-                await self._memory.sync()
-                self._voice.send(self._at.facts.validators[to], frame)
+                self._say(effect)
             case SetTimer():
                 self._timers.set(effect)
             case CancelTimer(timer):
@@ -353,15 +342,25 @@ class ConsensusService:
             case RequestBlock():
                 if self._tasks.is_new(effect):
                     nursery.start_soon(self._tasks.run, self._choose, effect)
-            case FetchBlock():
-                if effect.height == self._at.facts.height:
-                    self._voice.fetch(self._at.facts.validators, effect)
             case CheckBlock():
                 self._check(effect, nursery)
             case Decide(seal):
                 await self._finish(seal)
             case Accuse():
                 self.accuse(effect)
+            case _:
+                assert_never(effect)
+
+    def _say(self, effect: Broadcast | Send | FetchBlock) -> None:
+        validators = self._at.facts.validators
+        match effect:
+            case Broadcast(frame):
+                self._voice.broadcast(validators, frame)
+            case Send(to, frame):
+                self._voice.send(validators[to], frame)
+            case FetchBlock(height):
+                if height == self._at.facts.height:
+                    self._voice.fetch(validators, effect)
             case _:
                 assert_never(effect)
 

@@ -7,9 +7,11 @@ from potp2p.foundation.limits import (
     EARLY_BYTES_MAX,
     EARLY_FRAMES_MAX,
     EARLY_HEIGHTS_MAX,
+    NEWS_AT_ONCE_MAX,
+    NEWS_PER_VIEW_MAX,
     VERIFIED_SIGNATURES_MAX,
 )
-from potp2p.foundation.types import ChainId, Height, NodeId, Signature
+from potp2p.foundation.types import ChainId, Height, NodeId, Signature, ValidatorIndex, View
 from potp2p.network.ports import Heard
 from potp2p.protocol.consensus.events import HeightStarted
 from potp2p.protocol.consensus.justification import verify_message
@@ -76,6 +78,27 @@ class EarlyFrames:
             else:
                 del self.by_peer[peer]
         return due
+
+
+@dataclass(slots=True)
+class NewsBudget:
+    """
+    How much one signer may add to the journal at one height.
+
+    An honest one says at most four things in a view, and liars alone cannot raise our view.
+    """
+
+    _counts: dict[ValidatorIndex, int] = field(default_factory=dict[ValidatorIndex, int])
+
+    def admits(self, signer: ValidatorIndex, view: View) -> bool:
+        """Tell whether a signer has budget left, and spend one unit of it."""
+        spent = self._counts.get(signer, 0)
+        self._counts[signer] = spent + 1
+        return spent < NEWS_AT_ONCE_MAX + NEWS_PER_VIEW_MAX * view
+
+    def forget(self) -> None:
+        """Start afresh at a new height."""
+        self._counts.clear()
 
 
 @dataclass(slots=True)
