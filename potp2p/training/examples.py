@@ -87,7 +87,7 @@ def digits(mode: Mode, seed: int) -> Order:
         model=_model_rule("vit", Objective.CLASSIFY),
         batch=BatchRule(20, 1, 64) if is_local else BatchRule(1, 8, 32),
         optimizer=_optimizer_rule(mode, 2_000_000, 200_000),
-        rounds=_round_rule(12 if is_local else 60, DIGITS_SHARDS),
+        rounds=_round_rule(12 if is_local else 40, DIGITS_SHARDS),
         finish=FinishRule(0, MicroNats(0), 0),
     )
     evaluation: Data = {name: values[is_held_out] for name, values in order.items()}

@@ -30,6 +30,7 @@ from potp2p.protocol.wire.tasks import (
 
 POT_DIGITS: Final = 9
 NAME_MAX: Final = 64
+DIGITS_MAX: Final = 28
 RATE_DIGITS: Final = 9
 PPM_DIGITS: Final = 6
 EPSILON_DIGITS: Final = 12
@@ -52,7 +53,8 @@ def parse(text: str, where: str) -> TaskText:
     """Return what a task file says; ConfigurationError names the key that is wrong."""
     try:
         tables = cast("Table", tomllib.loads(text, parse_float=Decimal))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        # Also a number of thousands of digits, or one whose exponent has a dozen.
         raise ConfigurationError(f"{where} is not valid TOML: {error}") from error
     parsed = _from_tables(tables, where)
     try:
@@ -173,10 +175,11 @@ class _Section:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise self._wrong(key, "a number", value)
         number = Decimal(value)
-        if not number.is_finite() or number < 0 or number > 1 << 48:
+        if not number.is_finite() or not 0 <= number <= 1 << 48:
             raise self._wrong(key, "a number from 0 up", value)
+        # More digits than the decimal context keeps would be rounded without a word.
         scaled = number.scaleb(digits)
-        if scaled != int(scaled):
+        if len(number.as_tuple().digits) > DIGITS_MAX or scaled != int(scaled):
             raise self._wrong(key, f"a number of at most {digits} decimal places", value)
         return int(scaled)
 
