@@ -1,72 +1,107 @@
-"""The node's identity on disk: one raw secp256k1 secret in a file that only its owner reads."""
+"""Key files: one secret as 64 hex digits in a file that only its owner may read."""
 
 import os
+import re
 import secrets
+import stat
 from pathlib import Path
 from typing import Final
 
-import coincurve
+from potp2p.foundation.errors import ConfigurationError
+from potp2p.protocol.crypto.identity import SECRET_BYTES, is_secret
 
-from potp2p.foundation.errors import ConfigurationError, OperatingError
+KEY_FILE_BYTES: Final = 2 * SECRET_BYTES + 1
+"""Hex and a newline."""
+_HEX: Final = re.compile(f"[0-9a-fA-F]{{{2 * SECRET_BYTES}}}", re.ASCII)
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
-SECRET_BYTES: Final = 32
-PRIVATE_MODE: Final = 0o600
-OTHERS_MASK: Final = 0o077
+
+def load_key(path: Path) -> bytes:
+    """Return the secret of a key file; ConfigurationError when it cannot be trusted as it is."""
+    try:
+        # No symbolic link: the mode that counts is that of the file we were told to use.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot read the key: {error.strerror}") from error
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise ConfigurationError(f"{path}: not a key file")
+        if facts.st_mode & _OTHERS:
+            raise ConfigurationError(f"{path}: others may read this key; run: chmod 600 {path}")
+        written = os.read(descriptor, KEY_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    return _parse(path, written)
+
+
+def create_key(path: Path, secret: bytes | None = None) -> bytes:
+    """
+    Write a new key file, of a fresh secret unless one is given, and return the secret.
+
+    Never overwrites: a lost key is lost money. The file appears whole and durable or not at all.
+    """
+    secret = _fresh() if secret is None else secret
+    assert is_secret(secret), "not a secret"
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"{path.parent}: cannot make: {error.strerror}") from error
+    try:
+        try:
+            _write_durably(draft, secret.hex().encode() + b"\n")
+            # A link fails where a rename would silently replace.
+            os.link(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        raise ConfigurationError(f"{path}: a key exists already and is not overwritten") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot write the key: {error.strerror}") from error
+    return secret
 
 
 def load_or_create_identity(path: Path) -> bytes:
-    """
-    Return the secret in a file, creating it at the first start.
+    """Return the secret in a file, made on the first call."""
+    if not os.path.lexists(path):
+        try:
+            return create_key(path)
+        except ConfigurationError:
+            # Another process may have been faster; if it was not, loading says what is wrong.
+            if not os.path.lexists(path):
+                raise
+    return load_key(path)
 
-    A file that others may read, or that holds no key, is refused: a leaked or guessed identity
-    is worse than a late start.
-    """
-    try:
-        return _load(path)
-    except FileNotFoundError:
+
+def _fresh() -> bytes:
+    while not is_secret(secret := secrets.token_bytes(SECRET_BYTES)):
         pass
-    except OSError as error:
-        raise OperatingError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        return _create(path)
-    except FileExistsError:
-        return _load(path)
-    except OSError as error:
-        raise OperatingError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _load(path: Path) -> bytes:
-    if path.stat().st_mode & OTHERS_MASK:
-        raise ConfigurationError(f"{path} can be read by others: chmod 600 {path}")
-    text = path.read_bytes().strip()
-    try:
-        secret = bytes.fromhex(text.decode("ascii"))
-        coincurve.PrivateKey(secret)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} does not hold a secret key") from error
-    if len(secret) != SECRET_BYTES:
-        raise ConfigurationError(f"{path} does not hold a secret key")
     return secret
 
 
-def _create(path: Path) -> bytes:
-    """Write a fresh secret so that the file is whole or absent, whenever we are killed."""
-    secret: bytes = coincurve.PrivateKey().secret
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+def _parse(path: Path, written: bytes) -> bytes:
+    # What was read must never get into an error text: it may be a secret with a typing error.
+    text = written.decode("ascii", "replace").removesuffix("\n")
+    if len(written) <= KEY_FILE_BYTES and _HEX.fullmatch(text) and is_secret(bytes.fromhex(text)):
+        return bytes.fromhex(text)
+    raise ConfigurationError(
+        f"{path}: not a key: {2 * SECRET_BYTES} hex digits of a secp256k1 secret belong here"
+    )
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secret.hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # A link, unlike a rename, never replaces the key of a process that was faster.
-        os.link(temporary, path)
+        os.fsync(descriptor)
     finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return secret
+        os.close(descriptor)
