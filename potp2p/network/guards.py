@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 from libp2p.abc import INetStream
+from libp2p.host.exceptions import HostException
 from libp2p.io.exceptions import IOException
 from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.exceptions import SwarmException
@@ -36,6 +37,7 @@ BROKEN_EXCHANGE: Final = (
     IOException,
     RawConnError,
     SwarmException,
+    HostException,
     OSError,
     trio.TooSlowError,
     trio.ClosedResourceError,

@@ -15,6 +15,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.exceptions import StreamFailure
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason, UnreachableError
 from potp2p.foundation.limits import (
@@ -233,7 +234,10 @@ class LibraryStreams:
         assert self._host is not None
         assert self._reach is not None
         await self._reach(peer)
-        return await self._host.new_stream(peer_id_of(peer), [protocol_id(protocol)])
+        try:
+            return await self._host.new_stream(peer_id_of(peer), [protocol_id(protocol)])
+        except StreamFailure as error:
+            raise UnreachableError(f"peer {peer.hex()[:12]} does not serve {protocol}") from error
 
     # The inside of posts.
 
