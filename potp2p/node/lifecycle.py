@@ -10,7 +10,6 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +17,11 @@ import trio
 from trio_typing import TaskStatus
 
 from potp2p.foundation.errors import ConfigurationError, PeerError, UnsafeError
-from potp2p.foundation.types import GENESIS_HEIGHT, AccountId, Amount, ChainId
+from potp2p.foundation.types import GENESIS_HEIGHT, ChainId
 from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.node.composition import Adapters, Node, NodePlan, build
-from potp2p.observability.status import LogLine, NodeStatus
+from potp2p.node.launch import Launch
+from potp2p.observability.status import NodeStatus
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import genesis_outcome
 from potp2p.protocol.wire.exchange import Role
@@ -43,25 +43,6 @@ IDENTITY_FILE: Final = "identity.key"
 
 Face = Callable[[Callable[[], NodeStatus]], Awaitable[None]]
 """Shows snapshots until it returns, which ends the node, or is cancelled with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """What a node is started with: the operator's settings as plain values."""
-
-    role: Role
-    name: str
-    version: str
-    data_folder: Path
-    listen: tuple[str, ...]
-    bootstrap: tuple[str, ...]
-    announce: tuple[str, ...] = ()
-    mdns: bool = False
-    payout: AccountId | None = None
-    lowest_price: Amount = Amount(0)  # noqa: RUF009  # a NewType is its value
-    devices: tuple[str, ...] = ()
-    """torch names; empty means every device that torch finds."""
-    log: Callable[[LogLine], None] | None = None
 
 
 async def run_node(
