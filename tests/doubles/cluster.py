@@ -161,6 +161,8 @@ class Cluster:
     views: list[int] = field(default_factory=list[int])
     """View of the seal of each height, at the first who decided it."""
     deliveries: int = 0
+    progress: int = 0
+    """Decisions by anyone."""
     tamper: Callable[["Cluster", Member, Member, Letter], Letter | None] | None = None
     """A liar's hand on what a member sends; None loses the letter."""
 
@@ -196,12 +198,16 @@ class Cluster:
 
     def resume(self, heights: int, *, until: int) -> bool:
         """Go on with a run."""
+        honest = self.honest
+        seen = -1
         while self.heap and self.now <= until and not self.violations:
-            if all(len(member.chain) >= heights for member in self.honest):
-                return True
+            if self.progress != seen:
+                seen = self.progress
+                if all(len(member.chain) >= heights for member in honest):
+                    return True
             self.now, _, happening = heapq.heappop(self.heap)
             happening()
-        return all(len(member.chain) >= heights for member in self.honest)
+        return all(len(member.chain) >= heights for member in honest)
 
     # Disk, step, effects: a driver in miniature
 
@@ -212,7 +218,7 @@ class Cluster:
         for effect in member.replica.step(event):
             self._carry_out(member, effect)
 
-    def _carry_out(self, member: Member, effect: Effect) -> None:
+    def _carry_out(self, member: Member, effect: Effect) -> None:  # noqa: PLR0912
         match effect:
             case Cast(statement):
                 if self._may_sign(member, statement):
@@ -313,6 +319,7 @@ class Cluster:
             return
         self._inspect(member, seal)
         member.chain.append(seal)
+        self.progress += 1
         member.log.clear()
         member.synced = 0
         member.awaited.clear()
@@ -380,7 +387,7 @@ class Cluster:
             self.deliveries += 1
             self._deliver(sender, receiver, letter)
 
-    def _deliver(self, sender: Member, member: Member, letter: Letter) -> None:
+    def _deliver(self, sender: Member, member: Member, letter: Letter) -> None:  # noqa: PLR0912
         match letter:
             case SignedPrepare() | SignedCommit() | ProvenViewChange() | Proposal():
                 self._deliver_message(sender, member, letter)
@@ -410,9 +417,10 @@ class Cluster:
         height = message.statement.height
         if member.height < height <= member.height + EARLY_HEIGHTS_MAX:
             member.early.append((sender.name, message))
-        elif height <= member.height:
-            if member.replica.is_news(message) or isinstance(message, ProvenViewChange):
-                self.step(member, MessageReceived(message))
+            return
+        is_useful = member.replica.is_news(message) or isinstance(message, ProvenViewChange)
+        if height <= member.height and is_useful:
+            self.step(member, MessageReceived(message))
 
     def _receive_block(self, member: Member, block_hash: Digest) -> None:
         if block_hash in member.held:

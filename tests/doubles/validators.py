@@ -100,7 +100,7 @@ class MemoryRecord:
         self.order.append("guard")
 
 
-def make_block(  # noqa: PLR0917
+def make_block(
     facts: HeightStarted,
     primary: int,
     view: int,
