@@ -119,7 +119,9 @@ def aggregate(
     rules: TaskRules, index: Round, checkpoint: Checkpoint, payloads: Iterable[d8.Payload]
 ) -> Checkpoint:
     """Return theta(t+1); without payloads theta stays."""
-    total = sum_payloads(checkpoint.layout, payloads, rules.optimizer.clip_ratio)
+    # All zero is how a lease that diverged is written: it is paid, but has no say in the mean.
+    moving = [payload for payload in payloads if payload.values_P.any()]
+    total = sum_payloads(checkpoint.layout, moving, rules.optimizer.clip_ratio)
     if not total.count:
         return checkpoint
     return apply_update(rules, index, checkpoint, total.mean_P(), total.mean_buffers_B())

@@ -68,7 +68,7 @@ class Aggregate:
     model: PathField
     theta: PathField
     payloads: Annotated[tuple[PathField, ...], Many(SHARDS_PER_ROUND_MAX)]
-    """In the order of shards, without contributions that diverged."""
+    """In the order of shards; those that are all zero, of leases that diverged, are left out."""
     result: PathField
     """Where the next checkpoint is written."""
     evaluation: PathField

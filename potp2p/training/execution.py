@@ -10,6 +10,7 @@ import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
 from potp2p.foundation.types import Digest
+from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.wire.tasks import ModelRule, TaskRules
 from potp2p.training.aggregation import aggregate
 from potp2p.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -97,7 +98,8 @@ class Executor:
         samples = read_samples(Path(command.shard), rules.model.objective)
         payload = _read_payload(Path(command.payload), checkpoint.layout, command.lease)
         work = compute_lease(model, checkpoint, rules, command.lease, samples, step_done)
-        distances = measure(checkpoint.layout, payload, work, rules.model.tolerance)
+        tolerance = tolerance_of(rules.model.tolerance, rules.mode)
+        distances = measure(checkpoint.layout, payload, work, tolerance)
         return Replayed(
             loss_before=work.loss_before,
             loss_after=loss_after(model, checkpoint, rules, command.lease, samples, payload),

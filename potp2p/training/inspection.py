@@ -9,7 +9,8 @@ import numpy as np
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import AccountId, Digest, Round, ShardIndex, TaskId
 from potp2p.protocol.scheduling.rules import verify_rules
-from potp2p.protocol.wire.tasks import TaskRules, ToleranceClass
+from potp2p.protocol.verification.tolerance import tolerance_of
+from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.verification import Distances
 from potp2p.training.checkpoint import Checkpoint
 from potp2p.training.commands import Inspect, Lease
@@ -23,11 +24,8 @@ from potp2p.training.step import StepDone, compute_lease
 CALIBRATION_LEASE: Final = Lease(
     AccountId(bytes(20)), TaskId(Digest(bytes(32))), Round(0), ShardIndex(0)
 )
-HONEST_LIMITS: Final = {
-    ToleranceClass.SMOOTH: (100, 1_000),
-    ToleranceClass.RELU: (3_000, 10_000),
-}
-"""A tenth of each class, overall and for one tensor, in ppm (DESIGN section 7)."""
+HONEST_SHARE: Final = 10
+"""An honest distance may be a tenth of what its class allows (DESIGN section 7)."""
 
 
 def inspect(
@@ -87,7 +85,7 @@ def calibrate(
     layout = checkpoint.layout
     encoded = d8.encode(CALIBRATION_LEASE, layout, works[0].update_P, works[0].buffers_B)
     payload = d8.decode(encoded, layout)
-    return measure(layout, payload, works[1], rules.model.tolerance)
+    return measure(layout, payload, works[1], tolerance_of(rules.model.tolerance, rules.mode))
 
 
 def _probe(model: Model, checkpoint: Checkpoint, samples: Samples) -> None:
@@ -103,7 +101,8 @@ def _probe(model: Model, checkpoint: Checkpoint, samples: Samples) -> None:
 
 
 def _fault(rules: TaskRules, distances: Distances) -> str | None:
-    overall, tensor = HONEST_LIMITS[rules.model.tolerance]
+    tolerance = tolerance_of(rules.model.tolerance, rules.mode)
+    overall, tensor = tolerance.overall // HONEST_SHARE, tolerance.tensor // HONEST_SHARE
     if distances.overall > overall or distances.tensor_max > tensor:
         return (
             f"honest distance {distances.overall} and {distances.tensor_max} ppm "

@@ -136,6 +136,11 @@ def build_model(path: Path, rule: ModelRule, device: torch.device) -> Model:
     return _flatten(module, rule.objective, layout, device)
 
 
+def load_library() -> None:
+    """Load what building any model needs: seconds that are better spent before the first lease."""
+    importlib.import_module("transformers.modeling_utils")
+
+
 def model_builder(configuration: Configuration, rule: ModelRule) -> Callable[[], nn.Module]:
     """Check a configuration and return what builds its module; weights are still random."""
     architecture = architecture_of(configuration)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from potp2p.protocol.wire.tasks import ToleranceClass
+from potp2p.protocol.verification.tolerance import Tolerance
 from potp2p.protocol.wire.verification import Distances
 from potp2p.training.compression import d8
 from potp2p.training.fixed_point import parts_per_million
@@ -25,13 +25,9 @@ from potp2p.training.tensors import Float64
 
 FLOOR: Final = 1e-6
 """Share of the whole norm below which a tensor or chunk is rounding noise."""
-BOUNDARY: Final = {ToleranceClass.SMOOTH: 1e-2, ToleranceClass.RELU: 1e-1}
-"""How near its power of two a chunk's largest value must lie for an exponent to be one off."""
 
 
-def measure(
-    layout: Layout, payload: d8.Payload, replay: Work, tolerance: ToleranceClass
-) -> Distances:
+def measure(layout: Layout, payload: d8.Payload, replay: Work, tolerance: Tolerance) -> Distances:
     """Compare a decoded payload with an auditor's own unrounded work."""
     # The codec saturates, and an honest payload with it.
     exact_P = np.clip(replay.update_P, -d8.MAGNITUDE_MAX, d8.MAGNITUDE_MAX).astype(np.float64)
@@ -48,7 +44,7 @@ def measure(
     return Distances(
         overall=parts_per_million(_ratio(norms.excess_C.sum(), norms.exact_C.sum())),
         tensor_max=parts_per_million(_worst_tensor(layout, norms)),
-        exponents_fit=_exponents_fit(layout, payload, replay, norms, BOUNDARY[tolerance]),
+        exponents_fit=_exponents_fit(layout, payload, replay, norms, tolerance.tensor / 1e6),
     )
 
 
@@ -77,7 +73,11 @@ def _worst_tensor(layout: Layout, norms: _Norms) -> float:
 def _exponents_fit(
     layout: Layout, payload: d8.Payload, replay: Work, norms: _Norms, boundary: float
 ) -> bool:
-    """Allow an exponent to be one off where the chunk's largest value is near a power of two."""
+    """
+    Allow an exponent to be one off where the chunk's largest value is near a power of two.
+
+    Near means within the tolerance of one tensor: two honest runs may fall on both sides.
+    """
     _, own_C = d8.quantize(layout, replay.update_P)
     largest_C = np.maximum.reduceat(np.abs(replay.update_P), layout.chunk_starts_C)
     lower_C = np.minimum(own_C, payload.exponents_C).astype(np.int32)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -100,8 +101,10 @@ def run(device_name: str) -> None:
     _die_with_parent()
     os.environ.update(ENVIRONMENT)
     threading.Thread(target=pipe.read_commands, daemon=True).start()
-    executor, ready = _open(device_name)
+    executor, ready, load_library = _open(device_name)
     pipe.send(0, ready)
+    # After the report, so that the node can go on: the first lease is some blocks away.
+    load_library()
     while True:
         frame = pipe.commands.get()
         pipe.send(frame.number, _answer(executor, frame, pipe))
@@ -109,13 +112,14 @@ def run(device_name: str) -> None:
         _return_memory()
 
 
-def _open(device_name: str) -> "tuple[Executor, Ready]":
+def _open(device_name: str) -> "tuple[Executor, Ready, Callable[[], None]]":
     # Imported here and not above: by now nothing that torch prints can reach the frames, and
     # what it reads from the environment is set.
     import torch  # noqa: PLC0415
 
     from potp2p.training.devices import open_device  # noqa: PLC0415
     from potp2p.training.execution import Executor  # noqa: PLC0415
+    from potp2p.training.model import load_library  # noqa: PLC0415
     from potp2p.training.self_test import verify_arithmetic  # noqa: PLC0415
 
     torch.set_num_interop_threads(1)
@@ -123,7 +127,7 @@ def _open(device_name: str) -> "tuple[Executor, Ready]":
     device = open_device(device_name)
     verify_arithmetic()
     ready = Ready(device.device, device.name, device.memory_bytes, torch.__version__)
-    return Executor(torch.device(device.device)), ready
+    return Executor(torch.device(device.device)), ready, load_library
 
 
 def _answer(executor: "Executor", frame: CommandFrame, pipe: Pipe) -> Report:

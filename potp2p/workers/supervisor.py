@@ -48,6 +48,8 @@ PRIORITIES: Final[dict[type, int]] = {
 }
 """Attesting and training have deadlines in a round; audits lag behind by design."""
 PAUSE_SECONDS_MAX: Final = 8.0
+WORKER_NICE: Final = 10
+"""Training gives way to the votes and blocks of the same machine: those have deadlines in ms."""
 
 
 def _no_log(_line: str) -> None:
@@ -271,7 +273,7 @@ class Workers:
         devices: tuple[str, ...],
         *,
         log: Log = _no_log,
-        nice: int = 0,
+        nice: int = WORKER_NICE,
         limits: Limits | None = None,
         command_line: tuple[str, ...] | None = None,
     ) -> None:

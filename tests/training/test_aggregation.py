@@ -127,6 +127,14 @@ def test_the_mean_is_the_exact_mean_rounded_once_to_float32() -> None:
         assert mean_P[index] == np.float32(float(exact))
 
 
+def test_a_payload_that_is_all_zero_has_no_say() -> None:
+    start = Checkpoint(TINY, np.array([1, 2], np.float32), np.ones(1, np.float32), None)
+    mean = aggregate(rules(), Round(0), start, [tiny([0.5, 0], 4), tiny([0, 0], 9)])
+    assert mean.theta_P.tolist() == [0.5, 2]
+    assert mean.buffers_B.tolist() == [4]
+    assert aggregate(rules(), Round(0), start, [tiny([0, 0], 9)]) is start
+
+
 def test_a_giant_counts_as_one_honest_vote() -> None:
     held = [tiny([1, 0]), tiny([0, 1]), tiny([-30, -30])]
     mean_P = sum_payloads(TINY, held, 100).mean_P()
