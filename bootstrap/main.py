@@ -77,25 +77,18 @@ def _read_genesis(path: Path) -> bytes:
 
 def main() -> None:
     """Console entry: errors become one line and the documented exit code."""
+    failure: BaseException | None = None
     try:
         application()
-    except ConfigurationError as error:
-        _fail(error, EXIT_CONFIGURATION)
-    except OperatingError as error:
-        _fail(error, EXIT_ERROR)
-    except BaseExceptionGroup as group:
-        # A nursery wraps what ended it.
-        cause: BaseException = group
-        while isinstance(cause, BaseExceptionGroup) and len(cause.exceptions) == 1:
-            cause = cause.exceptions[0]
-        if not isinstance(cause, OperatingError):
-            raise
-        _fail(cause, EXIT_ERROR)
-
-
-def _fail(error: Exception, code: int) -> None:
-    print(f"potp2p-bootstrap: {error}", file=sys.stderr)
-    raise SystemExit(code)
+    except* (ConfigurationError, OperatingError) as group:
+        failure = group
+    # A nursery may have wrapped what ended it, and `except*` wraps everything.
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    if failure is not None:
+        print(f"potp2p-bootstrap: {failure}", file=sys.stderr)
+        is_configuration = isinstance(failure, ConfigurationError)
+        raise SystemExit(EXIT_CONFIGURATION if is_configuration else EXIT_ERROR)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,14 @@ for a minute after one failure and never comes back (reference network.md, traps
 
 import logging
 import random
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
-from libp2p.kad_dht.utils import sort_peer_ids_by_distance
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStoreError
 from libp2p.records.pubkey import PublicKeyValidator
 from libp2p.records.validator import NamespacedValidator
@@ -28,6 +26,7 @@ from potp2p.network.guards import BROKEN_EXCHANGE, Contained, OnFault
 from potp2p.network.host import GuardedHost, connected_peers, is_admissible
 from potp2p.network.identity import node_id_of, peer_id_of
 from potp2p.network.peers import Conduct
+from potp2p.network.providers import ADDRESSES_MAX, ProviderRecords
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +34,6 @@ PEERS_WANTED: Final = 32
 """Below this many connections every peer we learn of is dialled: small networks become a mesh."""
 KNOWN_MAX: Final = 512
 """Peers remembered for dialling; the one seen longest ago goes first."""
-ADDRESSES_MAX: Final = 8
-"""Addresses kept and tried per peer."""
 DIAL_SECONDS: Final = 4.0
 """One address; a handshake over loopback takes 0.1 s, over half the world 1 s."""
 REDIAL_FIRST_SECONDS: Final = 0.5
@@ -47,24 +44,9 @@ FAILURES_MAX: Final = 8
 TICK_SECONDS: Final = 0.25
 DISCOVERY_FIRST_SECONDS: Final = 0.5
 DISCOVERY_MAX_SECONDS: Final = 30.0
+QUERY_SECONDS: Final = 3.0
 DISCOVERY_PEERS: Final = 3
 """Peers asked in one look around."""
-
-PROVIDE_REPLICAS: Final = 6
-"""Nodes that get a provider record: those nearest to the key."""
-PROVIDE_QUEUE_MAX: Final = 256
-PROVIDE_PAUSE_SECONDS: Final = 0.3
-RECORDS_PER_WINDOW_MAX: Final = 40
-"""Provider records taken from one peer per 10 s; the library takes 10 and drops the rest."""
-PROVIDER_KEYS_MAX: Final = 8_192
-"""Keys with provider records that we keep for others."""
-PROVIDE_AGAIN_SECONDS: Final = 120.0
-"""Own announcements are repeated, since the nodes nearest to a key come and go."""
-ANNOUNCED_MAX: Final = 64
-"""Own keys that are repeated: the latest ones."""
-QUERIES_AT_ONCE: Final = 3
-QUERY_SECONDS: Final = 3.0
-MULTIHASH_SHA256: Final = "1220"
 
 
 @dataclass(slots=True)
@@ -100,14 +82,14 @@ class LibraryDirectory:
     clock: Callable[[], float] = trio.current_time
     _known: OrderedDict[NodeId, _Known] = field(default_factory=OrderedDict[NodeId, _Known])
     _dialling: dict[NodeId, trio.Event] = field(default_factory=dict[NodeId, trio.Event])
-    _announced: OrderedDict[BlobId, float] = field(default_factory=OrderedDict[BlobId, float])
-    _to_announce: deque[BlobId] = field(default_factory=deque[BlobId])
+    _records: ProviderRecords = field(init=False)
     _host: GuardedHost | None = None
     _dht: KadDHT | None = None
     _running: trio.Event = field(default_factory=trio.Event)
     _look_around: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
+        self._records = ProviderRecords(self.own, self.peers, self.clock)
         for text in self.bootstrap:
             peer, address = parse_peer_address(text)
             if peer != self.own:
@@ -145,29 +127,14 @@ class LibraryDirectory:
             raise UnreachableError(f"peer {peer.hex()[:12]} cannot be dialled")
 
     async def provide(self, blob: BlobId) -> None:
-        """Announce in the background; the oldest wait is given up when there are too many."""
+        """Announce in the background; few keys only."""
         await trio.lowlevel.checkpoint()
-        if blob in self._to_announce:
-            return
-        if len(self._to_announce) >= PROVIDE_QUEUE_MAX:
-            self._to_announce.popleft()
-        self._to_announce.append(blob)
+        self._records.queue(blob)
 
     async def find_providers(self, blob: BlobId, *, count: int) -> tuple[NodeId, ...]:
         """Ask the nodes nearest to the key; what we hold for others ourselves comes last."""
         await self._running.wait()
-        assert self._dht is not None
-        key = bytes.fromhex(MULTIHASH_SHA256) + blob
-        found: dict[NodeId, None] = {}
-        candidates = self._nearest(key)
-        while candidates and len(found) < count:
-            asked, candidates = candidates[:QUERIES_AT_ONCE], candidates[QUERIES_AT_ONCE:]
-            async with trio.open_nursery() as nursery:
-                for peer in asked:
-                    nursery.start_soon(self._ask_providers, peer, key, found)
-        for info in self._dht.provider_store.get_providers(key):
-            self._note_provider(info, found)
-        return tuple(found)[:count]
+        return await self._records.find(blob, count)
 
     # Life.
 
@@ -181,7 +148,7 @@ class LibraryDirectory:
             validator_changed=True,
             strict_validation=True,
         )
-        dht._provider_rate_max = RECORDS_PER_WINDOW_MAX
+        self._records.attach(host, dht)
         self._dht = dht
         return dht
 
@@ -191,7 +158,7 @@ class LibraryDirectory:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._run_dialler)
             nursery.start_soon(self._run_discovery)
-            nursery.start_soon(self._run_announcer)
+            nursery.start_soon(self._records.run)
 
     async def identified(self, peer: ID) -> None:
         """Take note of a peer whose addresses and protocols the library has just learned."""
@@ -335,77 +302,3 @@ class LibraryDirectory:
             for other in found:
                 if is_admissible(other):
                     self._learn(node_id_of(other))
-
-    # Provider records.
-
-    def _nearest(self, key: bytes) -> list[ID]:
-        """Return the connected peers, nearest to a key first."""
-        return sort_peer_ids_by_distance(key, [peer_id_of(peer) for peer in self.peers()])
-
-    async def _ask_providers(self, peer: ID, key: bytes, found: dict[NodeId, None]) -> None:
-        assert self._dht is not None
-        assert self._host is not None
-        store = self._dht.provider_store
-        with trio.move_on_after(QUERY_SECONDS), Contained():
-            providers, _ = await store._get_providers_from_peer_with_closers(peer, key)
-            for info in providers:
-                self._note_provider(info, found)
-
-    def _note_provider(self, info: PeerInfo, found: dict[NodeId, None]) -> None:
-        assert self._host is not None
-        if not is_admissible(info.peer_id):
-            return
-        node = node_id_of(info.peer_id)
-        if node == self.own:
-            return
-        found[node] = None
-        if info.addrs:
-            self._host.get_peerstore().add_addrs(info.peer_id, info.addrs[:ADDRESSES_MAX], 600)
-
-    async def _run_announcer(self) -> None:
-        while True:
-            await trio.sleep(PROVIDE_PAUSE_SECONDS)
-            self._trim_records()
-            if not self._to_announce:
-                self._queue_stale_announcements()
-                continue
-            blob = self._to_announce.popleft()
-            await self._announce(blob)
-
-    def _queue_stale_announcements(self) -> None:
-        """Repeat the announcement that is oldest, if it is old."""
-        if self._announced:
-            blob, at = next(iter(self._announced.items()))
-            if self.clock() - at > PROVIDE_AGAIN_SECONDS:
-                self._to_announce.append(blob)
-
-    async def _announce(self, blob: BlobId) -> None:
-        assert self._dht is not None
-        assert self._host is not None
-        key = bytes.fromhex(MULTIHASH_SHA256) + blob
-        store = self._dht.provider_store
-        store.add_provider(key, PeerInfo(self._host.get_id(), self._host.get_addrs()))
-        nearest = self._nearest(key)[:PROVIDE_REPLICAS]
-        async with trio.open_nursery() as nursery:
-            for peer in nearest:
-                nursery.start_soon(self._send_record, peer, key)
-        if nearest:
-            self._announced.pop(blob, None)
-            self._announced[blob] = self.clock()
-            while len(self._announced) > ANNOUNCED_MAX:
-                self._announced.popitem(last=False)
-        else:
-            # Nobody to tell yet: keep it for when there is.
-            self._to_announce.append(blob)
-
-    async def _send_record(self, peer: ID, key: bytes) -> None:
-        assert self._dht is not None
-        with trio.move_on_after(QUERY_SECONDS), Contained():
-            await self._dht.provider_store._send_add_provider(peer, key)
-
-    def _trim_records(self) -> None:
-        """Forget the oldest keys kept for others: the library keeps any number."""
-        assert self._dht is not None
-        providers = self._dht.provider_store.providers
-        while len(providers) > PROVIDER_KEYS_MAX:
-            del providers[next(iter(providers))]

@@ -16,17 +16,19 @@ from libp2p.stream_muxer.exceptions import (
 )
 
 from potp2p.network.yamux import (
+    OUTGOING_BYTES_MAX,
+    SILENCE_SECONDS,
+    STREAMS_INBOUND_MAX,
+    YamuxConnection,
+)
+from potp2p.network.yamux_stream import (
     DATA,
     FIN,
     GO_AWAY,
     HEADER,
-    OUTGOING_BYTES_MAX,
-    SILENCE_SECONDS,
-    STREAMS_INBOUND_MAX,
     SYN,
     WINDOW_BYTES,
     WINDOW_UPDATE,
-    YamuxConnection,
     YamuxStream,
 )
 

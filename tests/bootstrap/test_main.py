@@ -1,0 +1,129 @@
+"""`potp2p-bootstrap` as its users start it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from potp2p.network.directory import parse_peer_address
+from tests.network.nodes import network, until
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of a bootstrap node."""
+    return [sys.executable, "-m", "bootstrap.main", *arguments]
+
+
+def fails(*arguments: str) -> tuple[int, str]:
+    """Run to the end; return exit code and stderr."""
+    finished = subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert finished.stdout == ""
+    return finished.returncode, finished.stderr
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
+    """A running bootstrap node and the JSON line it printed."""
+    process = subprocess.Popen(
+        command("--listen", "/ip4/127.0.0.1/tcp/0", "--data-dir", str(tmp_path / "data"), "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    document = json.loads(process.stdout.readline())
+    yield process, document
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_address_is_exact_and_a_node_can_dial_it(
+    started: tuple[subprocess.Popen[str], dict[str, object]],
+) -> None:
+    _, document = started
+    assert set(document) == {"listen", "peer_id"}
+    listen = document["listen"]
+    assert isinstance(listen, list)
+    assert listen[0].endswith(f"/p2p/{document['peer_id']}")
+    node, _ = parse_peer_address(listen[0])
+
+    async def dial() -> None:
+        visitor = network(listen[0])
+        async with trio.open_nursery() as nursery:
+            await nursery.start(visitor.run)
+            await until(lambda: visitor.directory.peers() == (node,))
+            nursery.cancel_scope.cancel()
+
+    trio.run(dial)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_cleanly_within_two_seconds_and_silently(
+    started: tuple[subprocess.Popen[str], dict[str, object]], number: signal.Signals
+) -> None:
+    process, _ = started
+    begun = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(timeout=10) == 0
+    assert time.monotonic() - begun < 2
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+def test_identity_is_private_and_stays_the_same(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        process = subprocess.Popen(
+            command("--listen", "/ip4/127.0.0.1/tcp/0", "--data-dir", str(tmp_path), "--json"),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        names.append(json.loads(process.stdout.readline())["peer_id"])
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
+    assert names[0] == names[1]
+    assert (tmp_path / "identity.key").stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["identity.key"]
+
+
+def test_bad_input_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path / "data"))
+    not_genesis = tmp_path / "genesis.cbor"
+    not_genesis.write_bytes(b"\x80")
+    cases = [
+        (("--listen", "nonsense"), 3, "not a multiaddress: 'nonsense'"),
+        (("--bootnodes", "/ip4/127.0.0.1/tcp/1"), 3, "not a peer address"),
+        (("--genesis", str(tmp_path / "none")), 3, "cannot read genesis"),
+        (("--genesis", str(not_genesis)), 3, "not a genesis document"),
+        (("--listen", "/ip4/192.0.2.1/tcp/1"), 1, "cannot listen on /ip4/192.0.2.1/tcp/1"),
+    ]
+    for arguments, code, line in cases:
+        returned, talk = fails(*arguments, *data)
+        assert (returned, talk.count("\n")) == (code, 1), talk
+        assert line in talk
+    assert fails("--bogus")[0] == 2
+
+
+def test_neither_torch_nor_a_database_is_loaded() -> None:
+    probe = (
+        "import sys, bootstrap.main; "
+        "print(sorted({'torch', 'lmdb', 'transformers', 'numpy'} & set(sys.modules)))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert finished.stdout == "[]\n"
