@@ -84,7 +84,7 @@ def test_rendered_text_reads_as_the_same_configuration(tmp_path: Path) -> None:
 
 
 def test_flag_goes_over_environment_over_file_over_default(tmp_path: Path) -> None:
-    path = write(tmp_path, '[node]\nname = "file"\n[miner]\nmin_pay = "1"\n')
+    path = write(tmp_path, '[node]\nname = "file"\nrole = "miner"\n[miner]\nmin_pay = "1"\n')
     environment = {"POTP2P_NODE__NAME": "variable", "POTP2P_NODE__ROLE": "validator"}
     configuration = load_configuration(
         path, environment=environment, flags={"node.name": "flag", "network.listen": ()}

@@ -230,6 +230,20 @@ async def test_downloads_count_and_old_ones_make_room(
     assert again.used_bytes == 11
 
 
+async def test_pinned_download_is_not_dropped_for_room(
+    tmp_path: Path, source: tuple[BlobId, bytes]
+) -> None:
+    quota = len(CONTENT) + 10
+    store = BlobFiles(tmp_path / "small", quota_bytes=quota)
+    store.pin(source[0])
+    await store.begin(*source)
+
+    again = BlobFiles(store.folder, quota_bytes=quota)
+    with pytest.raises(OperatingError, match="no room"):
+        await again.add_bytes(b"x" * 11)
+    assert again.partial(source[0]) is not None
+
+
 async def test_same_content_added_many_times_at_once_is_counted_once(store: BlobFiles) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(8):

@@ -72,12 +72,12 @@ def test_draw_is_uniform(below: int) -> None:
 
 
 def test_values_above_the_largest_multiple_are_drawn_again() -> None:
-    # Below 2^63 + 1 almost half of all 8-byte values lie beyond the only multiple.
-    below = (1 << 63) + 1
-    drawn = [draw(BEACON, DOMAIN, number.to_bytes(4, "big"), below=below) for number in range(500)]
+    # Of 2^64 values a remainder by three quarters of them would give the first third half.
+    below = 3 << 62
+    drawn = [draw(BEACON, DOMAIN, number.to_bytes(4, "big"), below=below) for number in range(600)]
 
     assert all(0 <= value < below for value in drawn)
-    assert 180 < sum(value < below // 2 for value in drawn) < 320
+    assert 150 < sum(value < 1 << 62 for value in drawn) < 250
 
 
 def test_domains_beacons_and_parts_give_other_draws() -> None:

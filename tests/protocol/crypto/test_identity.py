@@ -6,7 +6,14 @@ from hypothesis import strategies as some
 
 from potp2p.foundation.errors import PeerError
 from potp2p.foundation.types import AccountId
-from potp2p.protocol.crypto.bech32 import ALPHABET, decode_bech32m, encode_bech32m
+from potp2p.protocol.crypto.bech32 import (
+    ALPHABET,
+    CHECKSUM_LETTERS,
+    _expand,
+    _polymod,
+    decode_bech32m,
+    encode_bech32m,
+)
 from potp2p.protocol.crypto.identity import (
     CURVE_ORDER,
     KeyPair,
@@ -118,3 +125,16 @@ def test_number_outside_the_group_is_no_secret(secret: bytes) -> None:
 
 def test_secret_is_not_printed() -> None:
     assert "secret" not in repr(KeyPair.from_secret(ONE))
+
+
+@pytest.mark.parametrize("letter", ALPHABET)
+def test_one_letter_after_the_last_byte_is_refused_even_under_a_right_checksum(
+    letter: str,
+) -> None:
+    prefix, data = "pot", encode_bech32m("pot", b"\x00")[4:-CHECKSUM_LETTERS] + letter
+    letters = [ALPHABET.index(each) for each in data]
+    remainder = _polymod([*_expand(prefix), *letters, *[0] * CHECKSUM_LETTERS]) ^ 0x2BC830A3
+    checksum = [ALPHABET[remainder >> 5 * (5 - place) & 31] for place in range(CHECKSUM_LETTERS)]
+
+    with pytest.raises(PeerError, match="padding is not zero"):
+        decode_bech32m(f"{prefix}1{data}{''.join(checksum)}")

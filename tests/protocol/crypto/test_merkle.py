@@ -78,3 +78,9 @@ def test_inner_node_does_not_pass_as_a_leaf() -> None:
     left, right = leaf_hash(b"a"), leaf_hash(b"b")
 
     assert merkle_root([left + right]) != merkle_root([b"a", b"b"]) == node_hash(left, right)
+
+
+@pytest.mark.parametrize("index", [1, 5, -1])
+def test_tree_of_one_leaf_has_no_second_place(index: int) -> None:
+    with pytest.raises(PeerError, match="index outside the tree"):
+        verify_merkle_proof(merkle_root([b"a"]), b"a", MerkleProof(index, 1, ()))
