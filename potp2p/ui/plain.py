@@ -1,6 +1,6 @@
 """Log lines for a terminal without a screen, a pipe or a service: one line per happening."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -10,21 +10,35 @@ from potp2p.ui import format as show
 
 _REFRESH_SECONDS: Final = 0.5
 _HEALTH_SECONDS: Final = 60.0
+_LAST_WORDS_SECONDS: Final = 1.0
 
 
-async def run_plain(snapshot: Callable[[], NodeStatus], write: Callable[[str], None]) -> None:
+async def run_plain(
+    snapshot: Callable[[], NodeStatus], write: Callable[[str], Awaitable[None]]
+) -> None:
     """Write each new line of the node's log, and a line about its health every minute."""
     last: LogLine | None = None
     health_due = trio.current_time() + _HEALTH_SECONDS
-    while True:
-        status = snapshot()
-        for each in lines_after(status.log, last):
-            write(log_line(each))
-            last = each
-        if trio.current_time() >= health_due:
-            health_due += _HEALTH_SECONDS
-            write(log_line(health_line(status)))
-        await trio.sleep(_REFRESH_SECONDS)
+    try:
+        while True:
+            status = snapshot()
+            last = await _write_new(status, last, write)
+            if trio.current_time() >= health_due:
+                health_due += _HEALTH_SECONDS
+                await write(log_line(health_line(status)))
+            await trio.sleep(_REFRESH_SECONDS)
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WORDS_SECONDS):
+            await _write_new(snapshot(), last, write)
+
+
+async def _write_new(
+    status: NodeStatus, last: LogLine | None, write: Callable[[str], Awaitable[None]]
+) -> LogLine | None:
+    for each in lines_after(status.log, last):
+        await write(log_line(each))
+        last = each
+    return last
 
 
 def lines_after(lines: tuple[LogLine, ...], last: LogLine | None) -> tuple[LogLine, ...]:

@@ -6,6 +6,7 @@ whole process, votes included. So every write waits for room first and is small.
 """
 
 import os
+import stat
 import sys
 import termios
 import tty
@@ -52,10 +53,24 @@ async def keys(input_descriptor: int) -> AsyncIterator[str]:
 
 
 async def draw(output_descriptor: int, picture: str) -> None:
-    """Write one full picture from the top left corner, in pieces that fit."""
-    encoded = _HOME + picture.encode("utf-8", "replace")
+    """Write one full picture from the top left corner."""
+    await _write(output_descriptor, _HOME + picture.encode("utf-8", "replace"))
+
+
+async def write_line(output_descriptor: int, text: str) -> None:
+    """Write one line to whatever standard output is: a terminal, a pipe or a file."""
+    await _write(output_descriptor, text.encode("utf-8", "replace") + b"\n")
+
+
+async def _write(output_descriptor: int, encoded: bytes) -> None:
+    """Write in pieces that fit, each when there is room."""
+    is_file = stat.S_ISREG(os.fstat(output_descriptor).st_mode)
     for start in range(0, len(encoded), _WRITE_BYTES):
-        await trio.lowlevel.wait_writable(output_descriptor)
+        if is_file:
+            # Nobody can wait for a file to take more, and a file always does.
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.wait_writable(output_descriptor)
         piece = encoded[start : start + _WRITE_BYTES]
         while piece:
             piece = piece[os.write(output_descriptor, piece) :]

@@ -1,6 +1,7 @@
 """Log lines without a screen."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -37,13 +38,21 @@ def test_line_cannot_carry_control_characters() -> None:
     assert "\x1b" not in log_line(LogLine(0.0, "miner", "\x1b[2J"))
 
 
+def writer(written: list[str]) -> Callable[[str], Awaitable[None]]:
+    async def write(text: str) -> None:
+        await trio.lowlevel.checkpoint()
+        written.append(text)
+
+    return write
+
+
 async def test_each_line_is_written_once(autojump_clock: trio.testing.MockClock) -> None:
     written: list[str] = []
     log: list[LogLine] = [LINES[0]]
     with trio.move_on_after(10):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
-                run_plain, lambda: replace(miner_status(), log=tuple(log)), written.append
+                run_plain, lambda: replace(miner_status(), log=tuple(log)), writer(written)
             )
             await trio.sleep(2)
             log += [LINES[1], LINES[2]]
@@ -51,10 +60,26 @@ async def test_each_line_is_written_once(autojump_clock: trio.testing.MockClock)
     assert [each.rsplit("line ", 1)[1] for each in written] == ["0", "1", "2"]
 
 
+async def test_last_words_are_written_when_the_node_stops(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    written: list[str] = []
+    log: list[LogLine] = []
+    with trio.move_on_after(0.7):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                run_plain, lambda: replace(miner_status(), log=tuple(log)), writer(written)
+            )
+            await trio.sleep(0.6)
+            log.append(LINES[0])
+
+    assert len(written) == 1
+
+
 async def test_health_is_said_once_a_minute(autojump_clock: trio.testing.MockClock) -> None:
     written: list[str] = []
     with trio.move_on_after(185):
-        await run_plain(lambda: replace(miner_status(), log=()), written.append)
+        await run_plain(lambda: replace(miner_status(), log=()), writer(written))
 
     assert len(written) == 3
     assert written[0].endswith("mining  height 48,213  peers 34  accepted (214/1)  8.24 step/s")

@@ -1,0 +1,37 @@
+"""`potp2p chain`: what the chain says, proved under a sealed header."""
+
+import typer
+
+from cli.options import Bootstrap, ChainHex, DataFolder, GenesisFile, Json
+
+application = typer.Typer(help="What the chain says.", no_args_is_help=True)
+
+
+@application.command("head")
+def head(
+    datadir: DataFolder = None,
+    bootstrap: Bootstrap = None,
+    genesis: GenesisFile = None,
+    chain_id: ChainHex = None,
+    json_output: Json = False,
+) -> None:
+    """Show the newest sealed height and the money of the whole chain."""
+    from cli.work.chain import show_head
+    from cli.work.identity import access_of
+
+    show_head(access_of(datadir, bootstrap, genesis, chain_id), json_output=json_output)
+
+
+@application.command("genesis")
+def genesis_(
+    datadir: DataFolder = None,
+    bootstrap: Bootstrap = None,
+    genesis: GenesisFile = None,
+    chain_id: ChainHex = None,
+    json_output: Json = False,
+) -> None:
+    """Show the parameters and first accounts of the chain."""
+    from cli.work.chain import show_genesis
+    from cli.work.identity import access_of
+
+    show_genesis(access_of(datadir, bootstrap, genesis, chain_id), json_output=json_output)

@@ -1,0 +1,244 @@
+"""Task commands."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from cli.exits import Declined
+from cli.output import print_document, print_lines, say
+from cli.work.confirm import confirm
+from cli.work.identity import Access, client_of, wallet_key
+from potp2p.client.package import Package, load_package, prepare
+from potp2p.client.progress import OVER, TaskProgress, progress_of
+from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
+from potp2p.foundation.errors import ConfigurationError, OperatingError
+from potp2p.foundation.types import Amount, Digest, TaskId
+from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.protocol.scheduling.task_text import render
+from potp2p.protocol.wire.manifests import TASK_FILE
+from potp2p.settings.task_file import read_task
+
+TASK_HEX_DIGITS: Final = 64
+_FINISHED: Final = TaskStatus.FINISHED.name.lower()
+
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChoices:
+    """What the command line said about a package."""
+
+    example: str | None
+    mode: str
+    rounds: int | None
+    seed: int
+    text_dir: Path | None
+    config: Path | None
+    data: Path | None
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of the child process that knows torch."""
+        arguments = ["--mode", self.mode, "--seed", str(self.seed)]
+        for flag, value in (
+            ("--example", self.example),
+            ("--text-dir", self.text_dir),
+            ("--config", self.config),
+            ("--data", self.data),
+        ):
+            if value is not None:
+                arguments += [flag, str(value)]
+        return arguments
+
+
+def prepare_package(choices: PackageChoices, out: Path, *, json_output: bool) -> None:
+    """Build the folder and say what is in it."""
+    if choices.example is None and choices.config is None:
+        raise ConfigurationError("say --example digits or text, or --config FILE with your data")
+    if out.exists() and any(out.iterdir()):
+        raise ConfigurationError(f"{out} is not empty; nothing was changed")
+    package = trio.run(_prepare, choices, out)
+    rules = package.rules
+    if json_output:
+        document: Document = {"schema": "potp2p.package/1", "folder": str(package.folder)}
+        document |= {"bytes": package.bytes, "architecture": rules.model.architecture}
+        document |= {"parameters": rules.model.parameters, "mode": rules.mode.name.lower()}
+        document |= {"rounds": rules.rounds.rounds, "shards": rules.rounds.shards}
+        print_document({**document, "budget": format_amount(_budget(package, None))})
+        return
+    say(
+        f"{rules.model.architecture}, {rules.model.parameters:,} parameters, "
+        f"{rules.rounds.shards} shards, {rules.rounds.rounds} rounds {rules.mode.name.lower()}, "
+        f"{package.bytes:,} bytes, budget {format_amount(_budget(package, None))} {CURRENCY}"
+    )
+    print_lines(str(package.folder))
+
+
+def submit_package(
+    access: Access,
+    folder: Path,
+    budget_text: str | None,
+    fee_text: str,
+    *,
+    yes: bool,
+    json_output: bool,
+) -> None:
+    """Quote, confirm, escrow and serve."""
+    fee = parse_amount(fee_text)
+    package = load_package(folder)
+    budget = _budget(package, budget_text)
+    secret = wallet_key(access)
+    confirm(
+        f"escrow {format_amount(budget)} {CURRENCY} and pay a fee of {format_amount(fee)}? "
+        "Model, data and result are public.",
+        yes=yes,
+    )
+    document = trio.run(_submit, access, secret, package, budget, fee)
+    if json_output:
+        print_document(document)
+    else:
+        print_lines(str(document["task"]))
+
+
+async def _submit(
+    access: Access, secret: bytes, package: Package, budget: Amount, fee: Amount
+) -> Document:
+    async with client_of(access, secret) as client:
+        task = await client.submit_task(package, budget, fee)
+        say(f"task {task.hex()} is on the chain; serving the package until validators hold it")
+        record = await client.serve_until_attested(task)
+        height = await client.height()
+    if record.status in OVER and record.status is not TaskStatus.FINISHED:
+        raise OperatingError(f"task {task.hex()} was not taken: {record.status.name.lower()}")
+    document: Document = {"schema": "potp2p.submission/1", "task": task.hex(), "height": height}
+    return {**document, "status": record.status.name.lower(), "budget": format_amount(budget)}
+
+
+def watch_task(access: Access, text: str, *, json_output: bool) -> None:
+    """Print progress until the task is over."""
+    last = trio.run(partial(_watch, access, read_task_id(text), json_output=json_output))
+    if last.status != _FINISHED:
+        raise OperatingError(f"task {last.task} ended: {last.status}")
+
+
+async def _watch(access: Access, task: TaskId, *, json_output: bool) -> TaskProgress:
+    last: TaskProgress | None = None
+    async with client_of(access) as client:
+        async for progress in client.progress(task):
+            last = progress
+            if json_output:
+                print_document(progress_document(progress))
+            else:
+                print_lines(progress_line(progress))
+    assert last is not None, "a task that exists has at least one state"
+    return last
+
+
+def progress_document(progress: TaskProgress) -> Document:
+    """Return one look at a task as JSON values."""
+    document: Document = {"schema": "potp2p.task/1", **asdict(progress)}
+    for name in ("budget", "escrow", "paid"):
+        document[name] = format_amount(getattr(progress, name))
+    return document
+
+
+def progress_line(progress: TaskProgress) -> str:
+    """Return one look at a task as a line."""
+    loss = f"{progress.losses[-1]:.4f}" if progress.losses else "--"
+    return (
+        f"height {progress.height:,}  {progress.status}  round {progress.round}/{progress.rounds}  "
+        f"evaluation loss {loss}  escrow {format_amount(progress.escrow)} {CURRENCY}"
+    )
+
+
+def fetch_task(access: Access, text: str, out: Path, *, best: bool, json_output: bool) -> None:
+    """Write the model's files."""
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"{out} is not a folder")
+    document = trio.run(_fetch, access, read_task_id(text), out, best)
+    if json_output:
+        print_document(document)
+    else:
+        print_lines(str(document["folder"]))
+        say(f"checkpoint {document['checkpoint']} of round {document['round']}")
+
+
+async def _fetch(access: Access, task: TaskId, out: Path, best: bool) -> Document:
+    async with client_of(access) as client:
+        model = await client.fetch_model(task, out, best=best)
+    document: Document = {"schema": "potp2p.model/1", "folder": str(model.folder)}
+    return {**document, "checkpoint": model.checkpoint, "round": model.round, "loss": model.loss}
+
+
+def list_tasks(access: Access, *, json_output: bool) -> None:
+    """Print the tasks of the chain record."""
+    tasks = trio.run(_list, access)
+    if json_output:
+        rows = [progress_document(progress) for progress in tasks]
+        print_document({"schema": "potp2p.tasks/1", "tasks": rows})
+        return
+    if not tasks:
+        say("no task on the chain")
+    for progress in tasks:
+        print_lines(f"{progress.task}  {progress_line(progress)}")
+
+
+async def _list(access: Access) -> list[TaskProgress]:
+    async with client_of(access) as client:
+        chain = await client.chain()
+        height = await client.height()
+        identifiers = dict.fromkeys((*chain.tasks, *chain.unsettled))
+        return [progress_of(each, await client.task(each), height) for each in identifiers]
+    raise AssertionError("the client's context returns or raises")
+
+
+def cancel_task(access: Access, text: str, fee_text: str, *, yes: bool, json_output: bool) -> None:
+    """Sign and send a cancellation."""
+    task, fee = read_task_id(text), parse_amount(fee_text)
+    secret = wallet_key(access)
+    confirm(f"cancel task {text} for a fee of {format_amount(fee)} {CURRENCY}?", yes=yes)
+    document = trio.run(_cancel, access, secret, task, fee)
+    if json_output:
+        print_document(document)
+    else:
+        print_lines(str(document["transaction"]))
+
+
+async def _cancel(access: Access, secret: bytes, task: TaskId, fee: Amount) -> Document:
+    async with client_of(access, secret) as client:
+        record = await client.task(task)
+        if record.client != client.keys.node_id:
+            raise Declined(f"task {task.hex()} was ordered by another account")
+        transaction = await client.cancel_task(task, fee)
+    document: Document = {"schema": "potp2p.cancellation/1", "task": task.hex()}
+    return {**document, "transaction": transaction.hex()}
+
+
+def read_task_id(text: str) -> TaskId:
+    """Read a task id that somebody typed."""
+    try:
+        task = bytes.fromhex(text)
+    except ValueError:
+        task = b""
+    if len(text) != TASK_HEX_DIGITS or len(task) != TASK_HEX_DIGITS // 2:
+        raise ConfigurationError(f"task {text!r} is not {TASK_HEX_DIGITS} hex digits")
+    return TaskId(Digest(task))
+
+
+def _budget(package: Package, text: str | None) -> Amount:
+    if text is not None:
+        return parse_amount(text)
+    return read_task(package.folder / TASK_FILE).budget
+
+
+async def _prepare(choices: PackageChoices, out: Path) -> Package:
+    package = await prepare(choices.arguments(), out)
+    if choices.rounds is None:
+        return package
+    path = out / TASK_FILE
+    task = read_task(path)
+    rounds = replace(task.rules.rounds, rounds=choices.rounds)
+    path.write_text(render(replace(task, rules=replace(task.rules, rounds=rounds))))
+    return load_package(out)
