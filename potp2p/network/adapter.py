@@ -6,13 +6,17 @@ Build it, let services subscribe, serve and listen, then run it in the node's nu
 
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import trio
+from libp2p.discovery.events.peerDiscovery import peerDiscovery
 from libp2p.host.ping import ID as PING_PROTOCOL
 from libp2p.host.ping import handle_ping
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from trio_typing import TaskStatus
@@ -25,6 +29,7 @@ from potp2p.network.guards import Contained
 from potp2p.network.host import (
     GuardedHost,
     GuardedSwarm,
+    Traffic,
     connected_peers,
     disconnect,
     is_admissible,
@@ -84,12 +89,13 @@ class Network:
     def facts(self) -> NetworkFacts:
         """Return what status shows of the network."""
         connected = connected_peers(self._host) if self._host is not None else {}
+        traffic = self._host.swarm.traffic if self._host is not None else Traffic()
         return NetworkFacts(
             listen=self._listening,
             peers=len(connected),
             inbound=sum(1 for opened in connected.values() if opened),
-            bytes_in=self.streams.bytes_in,
-            bytes_out=self.streams.bytes_out,
+            bytes_in=traffic.bytes_in,
+            bytes_out=traffic.bytes_out,
             lost_messages=self.gossip.lost() + self.streams.lost(),
             banned=self._conduct.banned(),
         )
@@ -124,6 +130,7 @@ class Network:
         router, pubsub = self.gossip.build(host)
         dht = self.directory.build(host)
         async with (
+            self._meeting_neighbours(),
             background_trio_service(router),
             background_trio_service(pubsub),
             background_trio_service(dht),
@@ -135,6 +142,25 @@ class Network:
             nursery.start_soon(self._run_errands)
             self._listening = tuple(str(address) for address in host.get_addrs())
             task_status.started(self._listening)
+
+    @asynccontextmanager
+    async def _meeting_neighbours(self) -> AsyncIterator[None]:
+        """Hand peers found by mDNS to the directory; the library says so from a thread."""
+        if not self._configuration.mdns:
+            yield
+            return
+        token = trio.lowlevel.current_trio_token()
+
+        def discovered(info: PeerInfo) -> None:
+            # The thread may outlive the run that it reports to.
+            with Contained():
+                token.run_sync_soon(self.directory.discovered, info.peer_id)
+
+        peerDiscovery.register_peer_discovered_handler(discovered)
+        try:
+            yield
+        finally:
+            peerDiscovery.unregister_peer_discovered_handler(discovered)
 
     def _admits(self, peer: ID) -> bool:
         if not is_admissible(peer):

@@ -172,6 +172,11 @@ class LibraryDirectory:
             known.failures = 0
         self._look_around.set()
 
+    def discovered(self, peer: ID) -> None:
+        """Take note of a peer on the local network, whose addresses are stored already."""
+        if is_admissible(peer):
+            self._learn(node_id_of(peer))
+
     # Dialling.
 
     def _is_connected(self, peer: NodeId) -> bool:
@@ -187,7 +192,8 @@ class LibraryDirectory:
             stored = self._host.get_peerstore().addrs(peer_id_of(peer))
         except PeerStoreError:
             stored = []
-        addresses.update(dict.fromkeys(stored))
+        # A peer that came back on another port says so last.
+        addresses.update(dict.fromkeys(reversed(stored)))
         return tuple(addresses)[:ADDRESSES_MAX]
 
     def _learn(self, peer: NodeId) -> None:

@@ -8,6 +8,7 @@ inbound connection's slot until the process ends, and starts an auto-connector o
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -50,28 +51,49 @@ CLOSE_SECONDS: Final = 0.8
 """For closing everything at the end; the library's own way takes about 4 s."""
 NEGOTIATION_SECONDS: Final = 10
 SOCKET_READ_BYTES: Final = 64 * 1024
+PEERS_STORED_MAX: Final = 2_048
+ADDRESSES_STORED_MAX: Final = 16
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes over all sockets since the start, encryption included."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
 
 
 class _BufferedConnection(RawConnection):
     """Reads the socket in large pieces: Noise asks for two bytes and then for a message."""
 
-    def __init__(self, stream: ReadWriteCloser, *, initiator: bool) -> None:
+    def __init__(self, stream: ReadWriteCloser, traffic: Traffic, *, initiator: bool) -> None:
         super().__init__(stream, initiator)
+        self._traffic = traffic
         self._buffer = b""
+
+    async def write(self, data: bytes) -> None:
+        """Send all bytes."""
+        self._traffic.bytes_out += len(data)
+        await super().write(data)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return at most n bytes."""
         if not self._buffer:
             self._buffer = await super().read(SOCKET_READ_BYTES)
+            self._traffic.bytes_in += len(self._buffer)
         taken, self._buffer = self._buffer[:n], self._buffer[n:] if n is not None else b""
         return taken
 
 
 class _BufferedTcp(TCP):
+    def __init__(self, traffic: Traffic) -> None:
+        super().__init__()
+        self._traffic = traffic
+
     async def dial(self, maddr: Multiaddr) -> IRawConnection:
         connection = await super().dial(maddr)
         assert isinstance(connection, RawConnection)
-        return _BufferedConnection(connection.stream, initiator=True)
+        return _BufferedConnection(connection.stream, self._traffic, initiator=True)
 
 
 class _Multiplexer(MuxerMultistream):
@@ -80,6 +102,17 @@ class _Multiplexer(MuxerMultistream):
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
         return self._annotate_connection(YamuxConnection(conn, peer_id), conn, protocol)
+
+
+class _BoundedPeerStore(PeerStore):
+    """Addresses of peers, the latest few of each: a peer may announce any number."""
+
+    def add_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int = 0) -> None:
+        """Add addresses, forgetting the oldest."""
+        super().add_addrs(peer_id, addrs[:ADDRESSES_STORED_MAX], ttl)
+        data = self.peer_data_map.get(peer_id)
+        if data is not None and len(data.addrs) > ADDRESSES_STORED_MAX:
+            data.addrs = data.addrs[-ADDRESSES_STORED_MAX:]
 
 
 class _NoConnector(AutoConnector):
@@ -93,8 +126,9 @@ class GuardedSwarm(Swarm):
     """The library's connection table, with admission by us."""
 
     def __init__(self, keys: KeyPair, admits: Callable[[ID], bool]) -> None:
+        self.traffic = Traffic()
         noise = Noise(keys, noise_privkey=create_noise_key_pair().private_key)
-        peerstore = PeerStore()
+        peerstore = _BoundedPeerStore(max_peers=PEERS_STORED_MAX)
         own_id = ID.from_pubkey(keys.public_key)
         peerstore.add_key_pair(own_id, keys)
         muxers = {TProtocol(YAMUX_PROTOCOL): YamuxConnection}
@@ -104,7 +138,7 @@ class GuardedSwarm(Swarm):
             own_id,
             peerstore,
             upgrader,
-            transports=[_BufferedTcp()],
+            transports=[_BufferedTcp(self.traffic)],
             retry_config=RetryConfig(max_retries=0),
             connection_config=ConnectionConfig(
                 max_connections=CONNECTIONS_MAX,
@@ -137,7 +171,7 @@ class GuardedSwarm(Swarm):
         muxed: IMuxedConn | None = None
         try:
             with Contained():
-                raw = _BufferedConnection(read_write_closer, initiator=False)
+                raw = _BufferedConnection(read_write_closer, self.traffic, initiator=False)
                 muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
         finally:
             self._handshakes -= 1

@@ -28,12 +28,13 @@ def require_pinned_version() -> None:
 
 def silence() -> None:
     """
-    Keep the library's warnings off a bare stderr unless the entry point set up logging.
+    Keep the library's words to itself: what matters of them, our own modules say.
 
-    Parts of it log through the root logger's module functions, which install a stderr handler of
-    their own when the root logger has none.
+    It warns of every peer that hangs up. Parts of it log through the root logger's module
+    functions, which install a stderr handler of their own when the root logger has none.
     """
     library = logging.getLogger("libp2p")
+    library.propagate = False
     if not library.handlers:
         library.addHandler(logging.NullHandler())
     root = logging.getLogger()

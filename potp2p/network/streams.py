@@ -122,8 +122,6 @@ class LibraryStreams:
         self._reach: Reach | None = None
         self._running = trio.Event()
         self._lost_with_lanes = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
 
     def lost(self) -> int:
         """Return how many posts were dropped, on their way out and in."""
@@ -204,8 +202,6 @@ class LibraryStreams:
         finally:
             if not whole:
                 await reset_quietly(kept.stream)
-        self.bytes_out += len(body)
-        self.bytes_in += len(reply)
         await self._keep(kept, peer, protocol)
         if reply[0] != STATUS_OK:
             reason = reply[1:].decode(errors="replace")[:200]
@@ -282,7 +278,6 @@ class LibraryStreams:
                 failures += 1
                 continue
             failures = 0
-            self.bytes_out += len(body)
             # A full queue may have dropped it while it was on its way.
             if lane.waiting and lane.waiting[0] is body:
                 lane.waiting.popleft()
@@ -311,11 +306,9 @@ class LibraryStreams:
             while True:
                 with trio.fail_after(IDLE_SECONDS):
                     body = await reader.read()
-                self.bytes_in += len(body)
                 with trio.fail_after(ANSWER_SECONDS):
                     reply = await self._answer(peer, body, answer)
                     await stream.write(reply)
-                self.bytes_out += len(reply)
 
         return self._bounded(protocol, SERVED_STREAMS_MAX, serve)
 
@@ -325,7 +318,6 @@ class LibraryStreams:
             while True:
                 with trio.fail_after(2 * IDLE_SECONDS):
                     body = await reader.read()
-                self.bytes_in += len(body)
                 if self._conduct.allows(peer, len(body)):
                     inbox.put(Heard(peer, body))
                 else:
