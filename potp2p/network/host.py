@@ -45,8 +45,9 @@ CONNECTIONS_MAX: Final = 128
 """Connections in both directions; a handshake costs 20 ms of CPU, a connection 100 KB."""
 CONNECTIONS_PER_PEER_MAX: Final = 2
 """One would do; both sides may dial at once."""
-HANDSHAKES_MAX: Final = 32
-"""Inbound handshakes at a time; more are closed unread."""
+HANDSHAKES_MAX: Final = 256
+"""Inbound handshakes at a time; more are closed unread. A stalled one waits, it costs no CPU."""
+HANDSHAKE_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 0.8
 """For closing everything at the end; the library's own way takes about 4 s."""
 NEGOTIATION_SECONDS: Final = 10
@@ -146,6 +147,8 @@ class GuardedSwarm(Swarm):
                 low_watermark=0,
                 high_watermark=CONNECTIONS_MAX,
                 max_connections_per_peer=CONNECTIONS_PER_PEER_MAX,
+                inbound_upgrade_timeout=HANDSHAKE_SECONDS,
+                outbound_upgrade_timeout=HANDSHAKE_SECONDS,
             ),
         )
         self.auto_connector = _NoConnector(self)

@@ -51,6 +51,8 @@ ANSWER_SECONDS: Final = 60.0
 """Longest a handler may take, the writing of its answer included."""
 SERVED_STREAMS_MAX: Final = 16
 """Request streams of one peer and protocol served at a time."""
+REQUESTS_AT_ONCE: Final = 8
+"""Requests to one peer on one protocol at a time; more wait for their turn."""
 POST_STREAMS_MAX: Final = 2
 """Post streams of one peer and protocol: the one in use, and one that replaces it."""
 POST_RETRIES_MAX: Final = 4
@@ -58,6 +60,9 @@ POST_RETRY_SECONDS: Final = 0.25
 """First pause after a failed post, doubled per failure: what a restart of the peer takes."""
 WRITE_SECONDS: Final = 10.0
 """A peer that does not read for this long is slow; its stream is reset."""
+
+UNRATED: Final = frozenset({StreamProtocol.BLOBS})
+"""Protocols without an allowance of requests: a fast network moves hundreds of chunks a second."""
 
 Reach = Callable[[NodeId], Awaitable[None]]
 StreamHandler = Callable[[INetStream], Awaitable[None]]
@@ -117,6 +122,7 @@ class LibraryStreams:
         self._new_lanes: deque[_Lane] = deque()
         self._lane_opened = trio.Event()
         self._kept: dict[tuple[NodeId, StreamProtocol], list[_Kept]] = {}
+        self._asking: dict[tuple[NodeId, StreamProtocol], trio.CapacityLimiter] = {}
         self._serving: dict[tuple[NodeId, StreamProtocol], int] = {}
         self._host: BasicHost | None = None
         self._reach: Reach | None = None
@@ -160,8 +166,10 @@ class LibraryStreams:
         assert len(body) <= REQUEST_BYTES_MAX, "the caller bounds its requests"
         with trio.move_on_after(deadline_seconds):
             await self._running.wait()
+            turn = self._asking.setdefault((peer, protocol), trio.CapacityLimiter(REQUESTS_AT_ONCE))
             try:
-                return await self._ask(peer, protocol, body)
+                async with turn:
+                    return await self._ask(peer, protocol, body)
             except PeerError as error:
                 self._expel(peer, error)
                 raise UnreachableError(f"peer {peer.hex()[:12]} answered badly: {error}") from error
@@ -297,6 +305,10 @@ class LibraryStreams:
                     await reset_quietly(kept.pop(0).stream)
                 if not kept:
                     self._kept.pop(key, None)
+            for key, turn in list(self._asking.items()):
+                statistics = turn.statistics()
+                if not statistics.borrowed_tokens and not statistics.tasks_waiting:
+                    del self._asking[key]
 
     # Serving.
 
@@ -307,7 +319,7 @@ class LibraryStreams:
                 with trio.fail_after(IDLE_SECONDS):
                     body = await reader.read()
                 with trio.fail_after(ANSWER_SECONDS):
-                    reply = await self._answer(peer, body, answer)
+                    reply = await self._answer(peer, protocol, body, answer)
                     await stream.write(reply)
 
         return self._bounded(protocol, SERVED_STREAMS_MAX, serve)
@@ -352,9 +364,11 @@ class LibraryStreams:
 
         return bounded
 
-    async def _answer(self, peer: NodeId, body: bytes, answer: Answer) -> bytes:
+    async def _answer(
+        self, peer: NodeId, protocol: StreamProtocol, body: bytes, answer: Answer
+    ) -> bytes:
         """Return the framed answer of the service; its own failures cost the asker nothing."""
-        if not self._conduct.allows(peer, len(body)):
+        if protocol not in UNRATED and not self._conduct.allows(peer, len(body)):
             error = PeerError(RejectionReason.RATE, "requests beyond the rate")
             self._penalise(peer, error)
             return encode_refusal(str(error))

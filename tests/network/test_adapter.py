@@ -114,9 +114,11 @@ async def test_largest_answer_arrives_and_requests_share_few_streams() -> None:
             )
 
         async with trio.open_nursery() as askers:
-            for _ in range(8):
+            for _ in range(40):
                 askers.start_soon(ask)
-        assert answers == [body] * 8
+        assert answers == [body] * 40
+        assert asker.facts().bytes_in > 40 * len(body)
+        assert server.facts().banned == 0
         nursery.cancel_scope.cancel()
 
 
