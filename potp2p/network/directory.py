@@ -114,6 +114,8 @@ class LibraryDirectory:
         assert self._host is not None
         if self._is_connected(peer):
             return
+        if peer == self.own:
+            raise UnreachableError("a node does not dial itself")
         if self.conduct.is_banned(peer):
             raise UnreachableError(f"peer {peer.hex()[:12]} is banned")
         addresses = self._addresses(peer)

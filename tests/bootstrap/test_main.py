@@ -7,13 +7,33 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import trio
 
 from potp2p.network.directory import parse_peer_address
+from potp2p.network.ports import StreamProtocol
+from potp2p.protocol.wire.genesis import (
+    ConsensusParameters,
+    Genesis,
+    MoneyParameters,
+    TrainingParameters,
+)
+from potp2p.protocol.wire.schema import encode
 from tests.network.nodes import network, until
+
+GENESIS = Genesis(
+    network="test",
+    time_milliseconds=0,
+    consensus=ConsensusParameters(*range(1, 1 + len(fields(ConsensusParameters)))),
+    money=MoneyParameters(*range(1, 1 + len(fields(MoneyParameters)))),
+    training=TrainingParameters(*range(1, 1 + len(fields(TrainingParameters)))),
+    accounts=(),
+    validators=(),
+    sponsor=None,
+)
 
 
 def command(*arguments: str) -> list[str]:
@@ -21,13 +41,16 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bootstrap.main", *arguments]
 
 
-def fails(*arguments: str) -> tuple[int, str]:
-    """Run to the end; return exit code and stderr."""
-    finished = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=30, check=False
-    )
-    assert finished.stdout == ""
-    return finished.returncode, finished.stderr
+def outcomes(*lines: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Run command lines side by side to their ends; return exit codes and stderr."""
+    processes = [
+        subprocess.Popen(command(*line), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in lines
+    ]
+    ends = [process.communicate(timeout=60) for process in processes]
+    assert [output for output, _ in ends] == [""] * len(ends)
+    codes = [process.returncode for process in processes]
+    return list(zip(codes, [talk for _, talk in ends], strict=True))
 
 
 @pytest.fixture
@@ -67,6 +90,38 @@ def test_address_is_exact_and_a_node_can_dial_it(
             nursery.cancel_scope.cancel()
 
     trio.run(dial)
+
+
+async def ask_for_genesis(address: str) -> bytes:
+    """Dial a bootstrap node as a newcomer does and return its document."""
+    node, _ = parse_peer_address(address)
+    newcomer = network(address)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(newcomer.run)
+        answer = await newcomer.streams.request(
+            node, StreamProtocol.GENESIS, b"", deadline_seconds=8
+        )
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+def test_genesis_is_served_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "genesis.cbor"
+    path.write_bytes(encode(GENESIS))
+    process = subprocess.Popen(
+        command(
+            *("--listen", "/ip4/127.0.0.1/tcp/0", "--data-dir", str(tmp_path / "data")),
+            *("--genesis", str(path)),
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        address = process.stdout.readline().strip()
+        assert trio.run(ask_for_genesis, address) == encode(GENESIS)
+        process.terminate()
+        assert process.wait(timeout=10) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -111,11 +166,11 @@ def test_bad_input_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
         (("--genesis", str(not_genesis)), 3, "not a genesis document"),
         (("--listen", "/ip4/192.0.2.1/tcp/1"), 1, "cannot listen on /ip4/192.0.2.1/tcp/1"),
     ]
-    for arguments, code, line in cases:
-        returned, talk = fails(*arguments, *data)
+    ended = outcomes(*[(*arguments, *data) for arguments, _, _ in cases], ("--bogus",))
+    for (_, code, line), (returned, talk) in zip(cases, ended, strict=False):
         assert (returned, talk.count("\n")) == (code, 1), talk
         assert line in talk
-    assert fails("--bogus")[0] == 2
+    assert ended[-1][0] == 2
 
 
 def test_neither_torch_nor_a_database_is_loaded() -> None:
