@@ -133,6 +133,7 @@ class ChainService:
         )
         self.head_validators = self.prospects.nodes
         self.head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
+        self.ledger.state_root = outcome.state_root
         self._outcomes.clear()
         self.prospects = self.ledger.prospects(block.header)
         self.bell.ring(body.height)

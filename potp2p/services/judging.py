@@ -22,6 +22,7 @@ from potp2p.protocol.ledger.duties import (
     AttestDuty,
     AuditDuty,
     ClaimedLease,
+    LeasePlace,
     PackageDuty,
     ResultDuty,
     ValidatorDuties,
@@ -45,7 +46,7 @@ from potp2p.protocol.wire.transactions import (
 )
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService
-from potp2p.services.drafts import AUDITS, AuditDraft, LeasePlace, draft_name, lease_name
+from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
 from potp2p.services.outbox import OutboxService
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease, Replay

@@ -17,7 +17,7 @@ from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
-from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
+from potp2p.protocol.ledger.duties import LeaseDuty, LeasePlace, miner_duties
 from potp2p.protocol.ledger.stamp import NO_STAMP
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
@@ -26,7 +26,6 @@ from potp2p.services.chain import ChainService
 from potp2p.services.drafts import (
     CONTRIBUTIONS,
     ContributionDraft,
-    LeasePlace,
     draft_name,
     lease_name,
 )

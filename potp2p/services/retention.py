@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.types import BlobId, Height, Round, ShardIndex, TaskId
+from potp2p.protocol.ledger.duties import LeasePlace
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.schema import decode
 from potp2p.services.chain import ChainService
@@ -17,7 +18,6 @@ from potp2p.services.drafts import (
     AUDITS,
     CONTRIBUTIONS,
     ContributionDraft,
-    LeasePlace,
     place_of,
 )
 from potp2p.storage.ports import BlobStore, Notebook

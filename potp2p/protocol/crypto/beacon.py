@@ -12,11 +12,12 @@ from typing import Final, TypeVar
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import DIGEST_BYTES
-from potp2p.foundation.types import ChainId, Digest
+from potp2p.foundation.types import ChainId, Digest, Epoch
 from potp2p.protocol.crypto.hashing import sha256, tagged_hash
 
 NO_REVEAL: Final = Digest(bytes(DIGEST_BYTES))
 SEED_DOMAIN: Final = "potp2p/beacon-seed/1"
+OWNER_DOMAIN: Final = "potp2p/beacon-owner/1"
 CHAIN_LENGTH_MAX: Final = 1 << 20
 """Longest chain anyone walks: 0.5 s of hashing, and 24 days of 2 s blocks."""
 
@@ -49,6 +50,11 @@ def verify_reveal(revealed: Digest, anchor: Digest | None, position: int) -> Non
         digest = sha256(digest)
     if digest != anchor:
         raise PeerError(RejectionReason.BAD_PROOF, "reveal does not lead to the anchor")
+
+
+def beacon_seed(secret: bytes, epoch: Epoch) -> bytes:
+    """Return the seed of a validator's chain for one epoch: grown from its key, so never stored."""
+    return tagged_hash(OWNER_DOMAIN, secret, epoch.to_bytes(8, "big"))
 
 
 def first_beacon(chain_id: ChainId) -> Digest:

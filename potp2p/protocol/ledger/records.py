@@ -6,6 +6,7 @@ from typing import Annotated
 
 from potp2p.foundation.limits import (
     MINERS_MAX,
+    ROUNDS_MAX,
     SHARDS_MAX,
     SHARDS_PER_ROUND_MAX,
     TASKS_ACTIVE_MAX,
@@ -33,6 +34,8 @@ from potp2p.protocol.wire.verification import Distances, Trace
 
 LOSSES_KEPT: int = 256
 """Evaluation losses a task record keeps; older ones are in its receipts."""
+DUE_MAX: int = 65_536
+"""Unbondings that may end at one height; more wait for the next."""
 ROUNDS_OPEN_MAX: int = 64
 """Rounds of one task that wait for their audits; the next round waits beyond that."""
 
@@ -105,6 +108,8 @@ class Chain:
     passed_over: Annotated[tuple[PassedOver, ...], Many(256)]
     revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries of the latest blocks, newest first."""
+    pending_tips: AmountField
+    """The part of the last block's tips that its primary gets when its frame is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,15 @@ class Miner:
     missed: CountField
     earned: AmountField
     banned_until: HeightField
+    stamp: Annotated[bytes, Octets(8)]
+    """Of the last registration; the next one must be larger, so that no old one can be replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Accounts whose unbonding ends at one height, in order of asking."""
+
+    accounts: Annotated[tuple[AccountField, ...], Many(DUE_MAX)]
 
 
 @unique
@@ -194,6 +208,8 @@ class Task:
     """Evaluation loss after each round, newest last."""
     empty_rounds: Annotated[int, Uint(1 << 16)]
     """Rounds in a row without an update."""
+    stale_rounds: Annotated[int, Uint(ROUNDS_MAX)]
+    """Results in a row without a better evaluation loss."""
     cancelled: bool
     open_rounds: Annotated[tuple[RoundField, ...], Many(ROUNDS_OPEN_MAX + 1)]
     """Rounds whose record is kept: the one in work and those under audit."""
@@ -202,6 +218,8 @@ class Task:
     receipts_root: DigestField
     """Hash chain over the receipts of settled rounds."""
     paid: AmountField
+    audit_pool: AmountField
+    """Part of the escrow that settled leases have put aside for their auditors."""
     ended: HeightField
     """Height at which it was over; zero before."""
 
@@ -267,6 +285,15 @@ class RoundRecord:
     """Audits have been drawn."""
     advanced: bool
     """A quorum agreed on the result."""
+    audits: Annotated[tuple[ShardField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """Leases whose audit is open."""
+    result_height: HeightField
+    """Height at which the result became final or was given up; zero before."""
+    result_revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+    """Distinct primaries that revealed since then, until the weights are booked."""
+    booked: bool
+    """Its weights count in a cycle; a settlement waits for that."""
+    booked_cycle: CycleField
 
 
 @unique
@@ -310,6 +337,10 @@ class LeaseRecord:
     status: LeaseStatus
     claim: Claim | None
     score: AmountField
+    weight: AmountField
+    """Lottery weight booked for it; zero before, and after a rejection in time."""
+    audited: bool
+    """An audit was drawn for it."""
 
 
 @dataclass(frozen=True, slots=True)

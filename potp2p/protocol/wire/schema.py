@@ -10,7 +10,6 @@ number is written as `[KIND, *fields]`. There are no default values on the wire.
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -80,9 +79,19 @@ def decode(
     return cast("Message", _codec_of(kind)[1](decode_array(encoded, bytes_max=bytes_max)))
 
 
-@cache
+_codecs: dict[object, tuple[Write, Read]] = {}
+"""Built once per dataclass, when it is first written or read."""
+
+
 def _codec_of(kind: type) -> tuple[Write, Read]:
-    """Build writer and reader of one dataclass from its annotations."""
+    known = _codecs.get(kind)
+    if known is None:
+        known = _codecs[kind] = _build_codec(kind)
+    return known
+
+
+def _build_codec(kind: type) -> tuple[Write, Read]:
+    """Derive writer and reader of one dataclass from its annotations."""
     assert is_dataclass(kind), kind
     hints = get_type_hints(kind, include_extras=True)
     names = tuple(field.name for field in fields(kind))

@@ -1,0 +1,68 @@
+"""How money is cut: shares of a price, split by score, subsidy of a block. Nothing is lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from potp2p.foundation.types import Amount
+from potp2p.protocol.wire.genesis import ConsensusParameters, MoneyParameters
+
+PPM: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePrice:
+    """What one accepted lease costs the client, by whom it goes to."""
+
+    miner: Amount
+    auditors: Amount
+    burned: Amount
+
+    @property
+    def whole(self) -> Amount:
+        """Return the price of the lease."""
+        return Amount(self.miner + self.auditors + self.burned)
+
+
+def lease_price(budget: int, leases: int, money: MoneyParameters) -> LeasePrice:
+    """Cut a budget into equal leases; what does not divide stays in the escrow."""
+    price = budget // leases
+    auditors = price * money.auditors_share // PPM
+    burned = price * money.burned_share // PPM
+    return LeasePrice(Amount(price - auditors - burned), Amount(auditors), Amount(burned))
+
+
+def split(pool: int, scores: Sequence[int]) -> tuple[Amount, ...]:
+    """Share a pool by score; the rounding remainder goes to the first in order."""
+    total = sum(scores)
+    if total == 0:
+        return (Amount(0),) * len(scores)
+    parts = [pool * score // total for score in scores]
+    parts[0] += pool - sum(parts)
+    return tuple(Amount(part) for part in parts)
+
+
+def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee: int) -> Amount:
+    """
+    Return the pay of each audit of a round: its price, or an equal part of a pool that is short.
+
+    A lease puts its auditors' share into the pool, and `rate x committee` audits are expected of
+    it, so one audit is worth the share divided by that expectation.
+    """
+    if audits == 0:
+        return Amount(0)
+    worth = price.auditors * PPM // max(1, rate * committee)
+    return Amount(min(worth, pool // audits))
+
+
+def block_subsidy(
+    burned_by_cycle: Sequence[int], consensus: ConsensusParameters, money: MoneyParameters
+) -> Amount:
+    """Return what a ranked author earns: at most what the window burned per block, plus the floor."""
+    blocks = consensus.lottery_cycles * consensus.cycle_blocks
+    return Amount(sum(burned_by_cycle) // blocks + money.subsidy_floor)
+
+
+def author_tips(tips: int, *, ranked: bool) -> Amount:
+    """Return the author's half of a block's tips; a primary's own block leaves all to the frame."""
+    return Amount(tips // 2 if ranked else 0)

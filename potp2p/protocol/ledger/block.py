@@ -1,0 +1,292 @@
+"""
+The rules of a block: the parent's frame first, then a new cycle or epoch, transactions, duties.
+
+`Ledger` executes on an overlay over the last decided state; nothing is written until the caller
+stores an outcome. The same code puts a block together and checks one, so that an author cannot
+believe in a state that validators do not reproduce.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
+from potp2p.foundation.types import (
+    Amount,
+    ChainId,
+    Cycle,
+    Digest,
+    Epoch,
+    Height,
+    NodeId,
+    Rank,
+    ValidatorIndex,
+)
+from potp2p.protocol.crypto.hashing import sha256, tagged_hash
+from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
+from potp2p.protocol.incentives.weights import total_weight, weights_root
+from potp2p.protocol.ledger.audits import advance_audits, draw_audits
+from potp2p.protocol.ledger.booking import book_weights
+from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.epochs import (
+    apply_frame,
+    next_validators_hash,
+    primaries,
+    ranking,
+    switch,
+    verify_frame,
+    weights_of,
+)
+from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
+from potp2p.protocol.ledger.records import Receipt, TaskStatus
+from potp2p.protocol.ledger.rounds import advance_rounds
+from potp2p.protocol.ledger.settlement import is_settled, settle_round
+from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
+from potp2p.protocol.ledger.tasks import decide_package
+from potp2p.protocol.ledger.transition import apply, decode_transaction, verify_transaction
+from potp2p.protocol.ledger.tree import NodeReader, update
+from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
+from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
+from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.schema import encode
+
+TRANSACTION_OVERHEAD_BYTES: Final = 4
+"""What one transaction adds to a block beside its bytes."""
+BODY_RESERVE_BYTES: Final = 1 << 14
+"""Room in a block for header, seal and signatures."""
+
+Verified = Callable[[bytes], bool]
+"""Tells whether the signature of exactly these bytes was checked before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a block does to the state; the caller stores it or forgets it."""
+
+    state_root: Digest
+    state_writes: Mapping[bytes, bytes | None]
+    node_writes: Mapping[bytes, bytes | None]
+    receipts: tuple[Receipt, ...]
+    included: tuple[bytes, ...]
+    refused: tuple[tuple[bytes, PeerError], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prospects:
+    """What is settled about the next height before anyone proposes it."""
+
+    height: Height
+    epoch: Epoch
+    cycle: Cycle
+    beacon: Digest
+    """beacon(height - 1)."""
+    nodes: tuple[NodeId, ...]
+    """Validators in seat order."""
+    anchors: tuple[Digest, ...]
+    """Their beacon anchors; NO_DIGEST where none is registered."""
+    primaries: tuple[ValidatorIndex, ...]
+    ranking: tuple[NodeId, ...]
+    certificate: Certificate
+    certificate_hash: Digest
+    next_validators_hash: Digest
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Executes blocks over the last decided state, which its readers show."""
+
+    genesis: Genesis
+    reader: StateReader
+    nodes: NodeReader
+    state_root: Digest
+    """Root of the state that the readers show; whoever stores an outcome sets it."""
+    chain_id: ChainId = field(init=False)
+    _cache: RecordCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chain_id = ChainId(sha256(encode(self.genesis)))
+        self._cache = RecordCache(self.reader)
+
+    def state(self) -> State:
+        """Return the state after the last decided block, to read."""
+        return State(Overlay(self._cache))
+
+    def prospects(self, parent: Header | None) -> Prospects:
+        """Run the parent's frame on a scratch overlay and say what it makes of the next height."""
+        state = self.state()
+        height = self._open(state, parent)
+        chain = state.chain()
+        weights = weights_of(state.frozen_weights(chain.cycle))
+        certificate = Certificate(
+            chain_id=self.chain_id,
+            cycle=chain.cycle,
+            height=height,
+            ranking=ranking(state, height),
+            weights_root=weights_root(weights),
+            total_weight=total_weight(weights),
+            beacon=chain.beacon,
+        )
+        return Prospects(
+            height=height,
+            epoch=chain.epoch,
+            cycle=chain.cycle,
+            beacon=chain.beacon,
+            nodes=tuple(seat.node for seat in chain.seats),
+            anchors=tuple(seat.anchor for seat in chain.seats),
+            primaries=primaries(chain, height),
+            ranking=certificate.ranking,
+            certificate=certificate,
+            certificate_hash=tagged_hash(CERTIFICATE_DOMAIN, encode(certificate)),
+            next_validators_hash=next_validators_hash(chain),
+        )
+
+    def verify_frame(self, frame: Frame, parent: Header | None) -> None:
+        """Raise PeerError unless the frame's reveal is its primary's at this height."""
+        state = self.state()
+        height = self._open(state, parent)
+        verify_frame(state, frame, height, self.genesis.consensus)
+
+    def assemble(  # noqa: PLR0913  # who writes which block out of what
+        self,
+        parent: Header | None,
+        height: Height,
+        author: NodeId,
+        rank: Rank,
+        candidates: Sequence[bytes],
+        verified: Verified,
+    ) -> Outcome:
+        """Put a block together: take what applies, in order, up to the limits."""
+        return self._run(parent, height, author, rank, candidates, verified, strict=False)
+
+    def execute(  # noqa: PLR0913
+        self,
+        parent: Header | None,
+        height: Height,
+        author: NodeId,
+        rank: Rank,
+        transactions: Sequence[bytes],
+        verified: Verified,
+    ) -> Outcome:
+        """Check a block: raise PeerError if any of its transactions does not apply."""
+        return self._run(parent, height, author, rank, transactions, verified, strict=True)
+
+    def _open(self, state: State, parent: Header | None) -> Height:
+        """Do what comes before a block's transactions; returns its height."""
+        if parent is None:
+            return Height(1)
+        apply_frame(state, parent)
+        height = Height(parent.body.height + 1)
+        switch(state, height, self.genesis.consensus)
+        return height
+
+    def _run(  # noqa: PLR0913
+        self,
+        parent: Header | None,
+        height: Height,
+        author: NodeId,
+        rank: Rank,
+        candidates: Sequence[bytes],
+        verified: Verified,
+        *,
+        strict: bool,
+    ) -> Outcome:
+        state = self.state()
+        if self._open(state, parent) != height:
+            raise PeerError(RejectionReason.BAD_BLOCK, f"height {height} does not follow")
+        revealer = None if parent is None else parent.frame.primary
+        context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
+        batch = _Batch(state, context, verified)
+        for encoded in candidates:
+            if strict:
+                batch.take(encoded)
+            elif batch.has_room(encoded):
+                batch.offer(encoded)
+        _pay_author(state, context, batch.tips)
+        receipts = _do_duties(state, context)
+        writes = state.overlay.encoded_writes()
+        root, node_writes = update(self.nodes, self.state_root, writes)
+        return Outcome(
+            state_root=root,
+            state_writes=writes,
+            node_writes=node_writes,
+            receipts=receipts,
+            included=tuple(batch.included),
+            refused=tuple(batch.refused),
+        )
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The transactions of one block as they are taken in."""
+
+    state: State
+    context: BlockContext
+    verified: Verified
+    tips: int = 0
+    block_bytes: int = BODY_RESERVE_BYTES
+    included: list[bytes] = field(default_factory=list[bytes])
+    refused: list[tuple[bytes, PeerError]] = field(default_factory=list[tuple[bytes, PeerError]])
+
+    def has_room(self, encoded: bytes) -> bool:
+        """Tell whether another transaction fits the limits of a block."""
+        size = self.block_bytes + len(encoded) + TRANSACTION_OVERHEAD_BYTES
+        return size <= BLOCK_BYTES_MAX and len(self.included) < BLOCK_TRANSACTIONS_MAX
+
+    def take(self, encoded: bytes) -> None:
+        """Apply one transaction, whole or not at all; PeerError where it does not apply."""
+        if not self.has_room(encoded):
+            raise PeerError(RejectionReason.BAD_BLOCK, "more transactions than a block may hold")
+        transaction = decode_transaction(encoded)
+        if not self.verified(encoded):
+            verify_transaction(transaction, self.context.chain_id)
+        child = self.state.child()
+        fee = apply(child, transaction, self.context)
+        child.merge()
+        self.tips += fee
+        self.block_bytes += len(encoded) + TRANSACTION_OVERHEAD_BYTES
+        self.included.append(encoded)
+
+    def offer(self, encoded: bytes) -> None:
+        """Take a transaction if it applies; remember why it does not."""
+        try:
+            self.take(encoded)
+        except PeerError as error:
+            self.refused.append((encoded, error))
+
+
+def _pay_author(state: State, context: BlockContext, tips: int) -> None:
+    """Pay subsidy and half of the tips to a ranked author; the rest waits for the frame."""
+    half = author_tips(tips, ranked=context.rank != RANK_NONE)
+    if context.rank != RANK_NONE:
+        payout = payout_of(state, context.author)
+        chain = state.chain()
+        issue(
+            state,
+            payout,
+            block_subsidy(chain.burned_by_cycle, context.genesis.consensus, context.genesis.money),
+        )
+        credit(state, payout, half)
+    chain = state.chain()
+    state.put_chain(replace(chain, pending_tips=Amount(tips - half)))
+
+
+def _do_duties(state: State, context: BlockContext) -> tuple[Receipt, ...]:
+    """Move every task, round and audit on as far as this block lets them; then unbondings."""
+    receipts: list[Receipt] = []
+    for task_id in state.chain().tasks:
+        if state.task(task_id).status is TaskStatus.ATTESTING:
+            decide_package(state, context, task_id)
+    chain = state.chain()
+    for task_id in (*chain.tasks, *chain.unsettled):
+        for round_ in state.task(task_id).open_rounds:
+            draw_audits(state, context, task_id, round_)
+            advance_audits(state, context, task_id, round_)
+            book_weights(state, context, task_id, round_)
+            if is_settled(state.round(task_id, round_)):
+                receipts += settle_round(state, context, task_id, round_)
+    for task_id in state.chain().tasks:
+        if state.task(task_id).status is TaskStatus.RUNNING:
+            advance_rounds(state, context, task_id)
+    pay_due(state, context.height)
+    return tuple(receipts)

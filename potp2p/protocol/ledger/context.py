@@ -1,0 +1,72 @@
+"""What a block knows besides the state: height, genesis rules, author, parent's frame."""
+
+from dataclasses import dataclass
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.types import AccountId, ChainId, Height, NodeId, Rank, ValidatorIndex
+from potp2p.protocol.ledger.records import Chain
+from potp2p.protocol.wire.blocks import RANK_NONE
+from potp2p.protocol.wire.genesis import Genesis
+
+
+@dataclass(frozen=True, slots=True)
+class BlockContext:
+    """The frame of reference of one block."""
+
+    chain_id: ChainId
+    genesis: Genesis
+    height: Height
+    author: NodeId
+    rank: Rank
+    revealer: ValidatorIndex | None
+    """Primary of the parent's frame; None at height 1."""
+
+    @property
+    def ranked(self) -> bool:
+        """Tell whether a miner's lottery win wrote this block."""
+        return self.rank != RANK_NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who signed a transaction."""
+
+    node: NodeId
+    account: AccountId
+
+
+def faulty_max(validators: int) -> int:
+    """Return f = floor((n - 1) / 3): how many validators may lie."""
+    return (validators - 1) // 3
+
+
+def weak_quorum(validators: int) -> int:
+    """Return f + 1: at least one of them is honest."""
+    return faulty_max(validators) + 1
+
+
+def quorum(validators: int) -> int:
+    """Return floor(2n / 3) + 1: any two such sets share an honest validator."""
+    return 2 * validators // 3 + 1
+
+
+def seat_of(chain: Chain, node: NodeId) -> ValidatorIndex | None:
+    """Return a node's seat in the epoch in force."""
+    for index, seat in enumerate(chain.seats):
+        if seat.node == node:
+            return ValidatorIndex(index)
+    return None
+
+
+def require_seat(chain: Chain, node: NodeId) -> ValidatorIndex:
+    """Return a node's seat or raise PeerError."""
+    index = seat_of(chain, node)
+    if index is None:
+        raise PeerError(RejectionReason.WRONG_SENDER, "the sender has no validator seat")
+    return index
+
+
+def require(condition: bool, reason: RejectionReason, detail: str) -> None:  # noqa: FBT001
+    """Raise PeerError unless a rule is kept."""
+    if not condition:
+        raise PeerError(reason, detail)

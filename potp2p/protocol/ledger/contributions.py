@@ -1,0 +1,139 @@
+"""What miners and validators say about a round in work: claims, attestations, results."""
+
+from dataclasses import replace
+from typing import Final
+
+from potp2p.foundation.errors import RejectionReason
+from potp2p.foundation.types import AccountId, Round, TaskId
+from potp2p.protocol.ledger.context import BlockContext, Sender, require, require_seat
+from potp2p.protocol.ledger.records import (
+    Attestation,
+    Claim,
+    LeaseStatus,
+    ResultVote,
+    RoundPhase,
+    RoundRecord,
+    Task,
+    TaskStatus,
+)
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.ledger.tasks import samples_of
+from potp2p.protocol.wire.transactions import Attest, Contribute, RoundResult
+
+BYTE_BITS: Final = 8
+
+
+def apply_contribute(
+    state: State, sender: Sender, action: Contribute, context: BlockContext
+) -> None:
+    """Book the first claim for a lease by the miner that holds it."""
+    task, record = _round_in_work(state, action.task, action.round)
+    require(record.phase is RoundPhase.CLAIMS, RejectionReason.TOO_LATE, "claims have ended")
+    lease = state.lease(action.task, action.round, action.shard)
+    require(lease.miner == sender.node, RejectionReason.WRONG_SENDER, "another miner's lease")
+    require(lease.status is LeaseStatus.OPEN, RejectionReason.DUPLICATE, "the lease has a claim")
+    _require_not_banned(state, sender.account, context)
+    require(
+        action.samples == samples_of(task.rules),
+        RejectionReason.OUT_OF_BOUNDS,
+        f"{action.samples} samples",
+    )
+    claim = Claim(
+        payload=action.payload,
+        trace_commitment=action.trace_commitment,
+        samples=action.samples,
+        loss_before=action.loss_before,
+        loss_after=action.loss_after,
+        diverged=action.diverged,
+        height=context.height,
+    )
+    state.put_lease(
+        action.task,
+        action.round,
+        action.shard,
+        replace(lease, status=LeaseStatus.CLAIMED, claim=claim),
+    )
+    state.put_round(action.task, action.round, replace(record, claims=record.claims + 1))
+
+
+def apply_attest(state: State, sender: Sender, action: Attest) -> None:
+    """
+    Count a validator's word that it holds and checked payloads of a round.
+
+    A later bitmap must add to the earlier one, so a validator speaks at most once per lease.
+    """
+    require_seat(state.chain(), sender.node)
+    _, record = _round_in_work(state, action.task, action.round)
+    require(record.phase is not RoundPhase.CLAIMS, RejectionReason.TOO_EARLY, "claims go on")
+    require(
+        record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed"
+    )
+    marked = bits_of(action.bitmap, len(record.leases))
+    for place in marked:
+        lease = state.lease(action.task, action.round, record.leases[place].shard)
+        require(
+            lease.status is LeaseStatus.CLAIMED,
+            RejectionReason.NOT_FOUND,
+            f"attestation of lease {place} without a claim",
+        )
+    others: list[Attestation] = []
+    for each in record.attestations:
+        if each.validator != sender.node:
+            others.append(each)
+            continue
+        before = set(bits_of(each.bitmap, len(record.leases)))
+        require(
+            before < set(marked), RejectionReason.DUPLICATE, "attestation that adds nothing"
+        )
+    attestations = (*others, Attestation(sender.node, action.bitmap))
+    state.put_round(action.task, action.round, replace(record, attestations=attestations))
+
+
+def apply_round_result(state: State, sender: Sender, action: RoundResult) -> None:
+    """Count a validator's theta(t+1); once per validator, only after the set is fixed."""
+    require_seat(state.chain(), sender.node)
+    _, record = _round_in_work(state, action.task, action.round)
+    require(
+        record.phase is RoundPhase.RESULT, RejectionReason.TOO_EARLY, "the set is not fixed yet"
+    )
+    require(
+        all(each.validator != sender.node for each in record.results),
+        RejectionReason.DUPLICATE,
+        "the result was posted by this validator",
+    )
+    vote = ResultVote(sender.node, action.root, action.evaluation_loss)
+    state.put_round(
+        action.task, action.round, replace(record, results=(*record.results, vote))
+    )
+
+
+def bits_of(bitmap: bytes, leases: int) -> tuple[int, ...]:
+    """Return the marked places of a bitmap, or raise PeerError where it is not the one spelling."""
+    require(not bitmap.endswith(b"\x00"), RejectionReason.MALFORMED, "bitmap with trailing zeros")
+    number = int.from_bytes(bitmap, "little")
+    require(number.bit_length() <= leases, RejectionReason.OUT_OF_BOUNDS, "bitmap beyond leases")
+    return tuple(place for place in range(leases) if number >> place & 1)
+
+
+def bitmap_of(places: tuple[int, ...]) -> bytes:
+    """Return the one spelling of a set of places: low bits first, no trailing zero byte."""
+    number = sum(1 << place for place in places)
+    return number.to_bytes((number.bit_length() + BYTE_BITS - 1) // BYTE_BITS, "little")
+
+
+def _round_in_work(state: State, task_id: TaskId, round_: Round) -> tuple[Task, RoundRecord]:
+    task = state.task(task_id)
+    require(task.status is TaskStatus.RUNNING, RejectionReason.TOO_LATE, "the task does not run")
+    require(round_ >= task.round, RejectionReason.TOO_LATE, f"round {round_} is over")
+    require(
+        round_ == task.round and round_ in task.open_rounds,
+        RejectionReason.TOO_EARLY,
+        f"round {round_} has not begun",
+    )
+    return task, state.round(task_id, round_)
+
+
+def _require_not_banned(state: State, account: AccountId, context: BlockContext) -> None:
+    miner = state.miner(account)
+    assert miner is not None, "a lease belongs to a registered miner"
+    require(miner.banned_until <= context.height, RejectionReason.BANNED, "the miner is banned")

@@ -1,0 +1,304 @@
+"""What the state asks of one node right now: pure views, cheap enough to read after every block."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from potp2p.foundation.types import (
+    BlobId,
+    Cycle,
+    Epoch,
+    Height,
+    NodeId,
+    Round,
+    ShardIndex,
+    TaskId,
+)
+from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.records import (
+    LeaseStatus,
+    RoundPhase,
+    RoundRecord,
+    Task,
+    TaskStatus,
+)
+from potp2p.protocol.ledger.rounds import accepted_set
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.tasks import TaskRules
+
+PAYLOAD_OVERHEAD_BYTES: Final = 1 << 16
+"""Header, chunk exponents of many small tensors, and float buffers."""
+
+LeasePlace = tuple[TaskId, Round, ShardIndex]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDuty:
+    """A lease to train."""
+
+    task: TaskId
+    round: Round
+    shard: ShardIndex
+    rules: TaskRules
+    package_root: BlobId
+    theta: BlobId
+    """NO_DIGEST: the package's initial weights."""
+    deadline: Height
+
+
+@dataclass(frozen=True, slots=True)
+class MinerDuties:
+    """Everything asked of a miner."""
+
+    register: bool
+    ready: Cycle | None
+    """Say ready in this cycle to be live again."""
+    leases: tuple[LeaseDuty, ...]
+    reveals: tuple[LeasePlace, ...]
+    """Traces to open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedLease:
+    """A claim in a round, in the order of the table."""
+
+    shard: ShardIndex
+    miner: NodeId
+    payload: BlobId
+
+
+@dataclass(frozen=True, slots=True)
+class PackageDuty:
+    """A package to fetch, check and attest."""
+
+    task: TaskId
+    client: NodeId
+    package_root: BlobId
+    rules: TaskRules
+
+
+@dataclass(frozen=True, slots=True)
+class AttestDuty:
+    """A round whose payloads are to be held, checked and, when claims have ended, attested."""
+
+    task: TaskId
+    round: Round
+    rules: TaskRules
+    package_root: BlobId
+    theta: BlobId
+    shards: tuple[ShardIndex, ...]
+    """Of every lease in table order: bit i of a bitmap is the i-th."""
+    claimed: tuple[ClaimedLease, ...]
+    claims_ended: bool
+    phase_started: Height
+    payload_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDuty:
+    """A round whose theta(t+1) is to be computed from its set."""
+
+    task: TaskId
+    round: Round
+    rules: TaskRules
+    package_root: BlobId
+    theta: BlobId
+    accepted: tuple[ClaimedLease, ...]
+    payload_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditDuty:
+    """A contribution that this validator was drawn to replay."""
+
+    task: TaskId
+    round: Round
+    shard: ShardIndex
+    miner: NodeId
+    payload: BlobId
+    rules: TaskRules
+    package_root: BlobId
+    theta: BlobId
+    revealing: bool
+    """Commits have ended: open the commitment."""
+    payload_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorDuties:
+    """Everything asked of a seat."""
+
+    packages: tuple[PackageDuty, ...]
+    attests: tuple[AttestDuty, ...]
+    results: tuple[ResultDuty, ...]
+    audits: tuple[AuditDuty, ...]
+    anchor: Epoch | None
+    """Register the end of a beacon chain for this epoch."""
+
+
+def miner_duties(state: State, node: NodeId) -> MinerDuties:
+    """Return what the state asks of a miner."""
+    chain = state.chain()
+    miner = state.miner(account_of(node))
+    if miner is None:
+        return MinerDuties(register=True, ready=None, leases=(), reveals=())
+    idle = not miner.live and miner.ready_cycle != chain.cycle
+    return MinerDuties(
+        register=False,
+        ready=chain.cycle if idle else None,
+        leases=tuple(_leases_of(state, node)),
+        reveals=tuple(_reveals_of(state, node)),
+    )
+
+
+def validator_duties(state: State, node: NodeId) -> ValidatorDuties:
+    """Return what the state asks of a seat; nothing of a node without one."""
+    chain = state.chain()
+    seat = next((each for each in chain.seats if each.node == node), None)
+    if seat is None:
+        return ValidatorDuties((), (), (), (), None)
+    return ValidatorDuties(
+        packages=tuple(_packages_of(state, node)),
+        attests=tuple(_attests_of(state, node)),
+        results=tuple(_results_of(state, node)),
+        audits=tuple(_audits_of(state, node)),
+        anchor=Epoch(chain.epoch + 1) if seat.next_anchor == NO_DIGEST else None,
+    )
+
+
+def _rounds_in_work(state: State) -> Iterator[tuple[TaskId, Task, RoundRecord]]:
+    for task_id in state.chain().tasks:
+        task = state.task(task_id)
+        if task.status is TaskStatus.RUNNING and task.round in task.open_rounds:
+            yield task_id, task, state.round(task_id, task.round)
+
+
+def _open_audits(state: State) -> Iterator[tuple[TaskId, Task, Round, RoundRecord]]:
+    chain = state.chain()
+    for task_id in (*chain.tasks, *chain.unsettled):
+        task = state.task(task_id)
+        for round_ in task.open_rounds:
+            record = state.round(task_id, round_)
+            if record.audits:
+                yield task_id, task, round_, record
+
+
+def _leases_of(state: State, node: NodeId) -> Iterator[LeaseDuty]:
+    for task_id, task, record in _rounds_in_work(state):
+        if record.phase is not RoundPhase.CLAIMS:
+            continue
+        for row in record.leases:
+            if row.miner != node:
+                continue
+            lease = state.lease(task_id, task.round, row.shard)
+            if lease.status is LeaseStatus.OPEN:
+                yield LeaseDuty(
+                    task=task_id,
+                    round=task.round,
+                    shard=row.shard,
+                    rules=task.rules,
+                    package_root=task.package_root,
+                    theta=record.theta,
+                    deadline=Height(record.started + task.rules.rounds.deadline),
+                )
+
+
+def _reveals_of(state: State, node: NodeId) -> Iterator[LeasePlace]:
+    for task_id, _, round_, record in _open_audits(state):
+        miners = {row.shard: row.miner for row in record.leases}
+        for shard in record.audits:
+            audit = state.audit(task_id, round_, shard)
+            if miners[shard] == node and audit.revealing and audit.trace is None:
+                yield task_id, round_, shard
+
+
+def _packages_of(state: State, node: NodeId) -> Iterator[PackageDuty]:
+    for task_id in state.chain().tasks:
+        task = state.task(task_id)
+        said = any(each.validator == node for each in task.attestations)
+        if task.status is TaskStatus.ATTESTING and not said:
+            yield PackageDuty(task_id, task.client, task.package_root, task.rules)
+
+
+def _claimed(
+    state: State, task_id: TaskId, round_: Round, record: RoundRecord
+) -> Iterator[ClaimedLease]:
+    for row in record.leases:
+        lease = state.lease(task_id, round_, row.shard)
+        if lease.claim is not None:
+            yield ClaimedLease(row.shard, lease.miner, lease.claim.payload)
+
+
+def _attests_of(state: State, node: NodeId) -> Iterator[AttestDuty]:
+    for task_id, task, record in _rounds_in_work(state):
+        if record.phase not in (RoundPhase.CLAIMS, RoundPhase.ATTESTING):
+            continue
+        if any(each.validator == node for each in record.attestations):
+            continue
+        yield AttestDuty(
+            task=task_id,
+            round=task.round,
+            rules=task.rules,
+            package_root=task.package_root,
+            theta=record.theta,
+            shards=tuple(row.shard for row in record.leases),
+            claimed=tuple(_claimed(state, task_id, task.round, record)),
+            claims_ended=record.phase is RoundPhase.ATTESTING,
+            phase_started=record.phase_started,
+            payload_bytes_max=_payload_bytes_max(task.rules),
+        )
+
+
+def _results_of(state: State, node: NodeId) -> Iterator[ResultDuty]:
+    for task_id, task, record in _rounds_in_work(state):
+        said = any(vote.validator == node for vote in record.results)
+        if record.phase is not RoundPhase.RESULT or said:
+            continue
+        accepted = tuple(
+            ClaimedLease(shard, lease.miner, lease.claim.payload)
+            for shard, lease in accepted_set(state, task_id, task.round)
+            if lease.claim is not None
+        )
+        if not accepted:
+            continue
+        yield ResultDuty(
+            task=task_id,
+            round=task.round,
+            rules=task.rules,
+            package_root=task.package_root,
+            theta=record.theta,
+            accepted=accepted,
+            payload_bytes_max=_payload_bytes_max(task.rules),
+        )
+
+
+def _audits_of(state: State, node: NodeId) -> Iterator[AuditDuty]:
+    for task_id, task, round_, record in _open_audits(state):
+        for shard in record.audits:
+            audit = state.audit(task_id, round_, shard)
+            mine = next((each for each in audit.auditors if each.auditor == node), None)
+            lease = state.lease(task_id, round_, shard)
+            if mine is None or lease.claim is None or mine.report is not None:
+                continue
+            committed = mine.commitment != NO_DIGEST
+            if committed is not audit.revealing:
+                # Committed and waiting for the others, or too late to commit.
+                continue
+            yield AuditDuty(
+                task=task_id,
+                round=round_,
+                shard=shard,
+                miner=lease.miner,
+                payload=lease.claim.payload,
+                rules=task.rules,
+                package_root=task.package_root,
+                theta=record.theta,
+                revealing=audit.revealing,
+                payload_bytes_max=_payload_bytes_max(task.rules),
+            )
+
+
+def _payload_bytes_max(rules: TaskRules) -> int:
+    """Return a bound on one payload: a byte per parameter, with room for exponents and buffers."""
+    return 2 * rules.model.parameters + PAYLOAD_OVERHEAD_BYTES

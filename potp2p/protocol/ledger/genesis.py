@@ -1,0 +1,215 @@
+"""The first state, and the checks that make a genesis document one that a network can live by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from potp2p.foundation.errors import RejectionReason
+from potp2p.foundation.types import (
+    GENESIS_HEIGHT,
+    POT,
+    Amount,
+    ChainId,
+    Cycle,
+    Epoch,
+    NodeId,
+    PartsPerMillion,
+)
+from potp2p.protocol.crypto.beacon import beacon_seed, chain_anchor, first_beacon
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.block import Outcome
+from potp2p.protocol.ledger.context import require
+from potp2p.protocol.ledger.keys import account_key, chain_key
+from potp2p.protocol.ledger.records import Account, Chain, Seat
+from potp2p.protocol.ledger.tree import EMPTY, update
+from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.genesis import (
+    ConsensusParameters,
+    Genesis,
+    GenesisAccount,
+    GenesisValidator,
+    MoneyParameters,
+    TrainingParameters,
+)
+from potp2p.protocol.wire.schema import encode
+
+PPM: Final = 1_000_000
+
+
+class _NoNodes:
+    """The empty tree."""
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """Return nothing: there is nothing yet."""
+        del path
+        return None
+
+
+def genesis_outcome(genesis: Genesis, chain_id: ChainId) -> Outcome:
+    """Return the first state as an outcome to store at height 0; raises where a rule is broken."""
+    verify_genesis(genesis)
+    supply = sum(each.balance + each.bond for each in genesis.accounts)
+    chain = Chain(
+        beacon=first_beacon(chain_id),
+        epoch=Epoch(0),
+        cycle=Cycle(0),
+        seats=tuple(
+            Seat(
+                node=each.node,
+                anchor=each.anchor,
+                next_anchor=NO_DIGEST,
+                misses=0,
+                skipped_until=GENESIS_HEIGHT,
+            )
+            for each in genesis.validators
+        ),
+        tasks=(),
+        unsettled=(),
+        miners=(),
+        supply=Amount(supply),
+        burned=Amount(0),
+        burned_in_cycle=Amount(0),
+        burned_by_cycle=(),
+        issued=Amount(0),
+        passed_over=(),
+        revealers=(),
+        pending_tips=Amount(0),
+    )
+    writes: dict[bytes, bytes | None] = {chain_key(): encode(chain)}
+    for each in genesis.accounts:
+        record = Account(balance=each.balance, nonce=0, bond=each.bond, unbonding=())
+        writes[account_key(each.account)] = encode(record)
+    root, node_writes = update(_NoNodes(), EMPTY, writes)
+    return Outcome(root, writes, node_writes, (), (), ())
+
+
+def verify_genesis(genesis: Genesis) -> None:
+    """
+    Raise PeerError unless the parameters fit together.
+
+    At the base audit rate p a cheat gains R and loses B + R when caught; at least p/2 of the
+    detection is left to honest auditors, so cheating loses money when B >= R (2 - p) / p
+    (DESIGN section 8). The draw raises p_i to 2R / (R + B) where a task pays more than that bond
+    covers, so the check here is that the miner bond covers something at all.
+    """
+    consensus, money, training = genesis.consensus, genesis.money, genesis.training
+    shares = money.miners_share + money.auditors_share + money.burned_share
+    blocks = consensus.cycle_blocks * consensus.epoch_cycles
+    nodes = [each.node for each in genesis.validators]
+    accounts = [each.account for each in genesis.accounts]
+    bonds = {each.account: each.bond for each in genesis.accounts}
+    rules = (
+        (len(nodes) >= 1, "no validator"),
+        (len(set(nodes)) == len(nodes), "a validator twice"),
+        (len(nodes) <= consensus.seats_max, "more validators than seats"),
+        (accounts == sorted(set(accounts)), "accounts are not ascending and distinct"),
+        (shares == PPM, f"shares add up to {shares} ppm"),
+        (blocks > 0, "cycle or epoch of no blocks"),
+        (consensus.lottery_cycles > 0, "no lottery window"),
+        (
+            consensus.author_window <= consensus.block_interval or not consensus.block_interval,
+            "author window beyond the block interval",
+        ),
+        (consensus.view_timeout > 0 and consensus.view_step > 0, "a view without time"),
+        (consensus.view_cap >= consensus.view_step, "view cap below the first step"),
+        (0 < training.audit_rate <= PPM, "audit rate"),
+        (training.audit_committee >= 1, "no auditor"),
+        (money.slash_share <= PPM, "slash beyond the bond"),
+        (
+            money.unbonding_blocks > blocks + 2 * training.audit_deadline,
+            "unbonding ends before audits do",
+        ),
+        (
+            all(bonds.get(account_of(node), 0) >= money.validator_bond for node in nodes),
+            "a validator without its bond",
+        ),
+    )
+    for holds, complaint in rules:
+        require(holds, RejectionReason.OUT_OF_BOUNDS, f"genesis: {complaint}")
+
+
+def fair_pay(money: MoneyParameters, training: TrainingParameters) -> int:
+    """Return the largest R that the miner bond covers at the base rate: B = R (2 - p) / p."""
+    p = training.audit_rate
+    return money.miner_bond * p // (2 * PPM - p)
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetAccounts:
+    """Who has money in a devnet from the start."""
+
+    client: NodeId
+    client_balance: Amount
+    sponsor: NodeId
+    sponsor_balance: Amount
+
+
+SEATS_DEVNET: Final = 7
+DEVNET_CONSENSUS: Final = ConsensusParameters(
+    block_interval=500,
+    author_window=200,
+    view_timeout=1_000,
+    view_step=700,
+    view_cap=10_000,
+    cycle_blocks=20,
+    epoch_cycles=5,
+    lottery_cycles=10,
+    seats_max=SEATS_DEVNET,
+)
+DEVNET_MONEY: Final = MoneyParameters(
+    validator_bond=Amount(1_000 * POT),
+    miner_bond=Amount(20 * POT),
+    unbonding_blocks=400,
+    miners_share=PartsPerMillion(750_000),
+    auditors_share=PartsPerMillion(200_000),
+    burned_share=PartsPerMillion(50_000),
+    subsidy_floor=Amount(1 * POT),
+    sponsor_bond=Amount(20 * POT),
+    slash_share=PartsPerMillion(PPM),
+    ban_blocks=2_000,
+)
+DEVNET_TRAINING: Final = TrainingParameters(
+    payload_bytes_per_round=256 << 20,
+    parameters_max=200_000_000,
+    package_deadline=240,
+    audit_rate=PartsPerMillion(120_000),
+    audit_committee=2,
+    audit_deadline=40,
+    stamp_bits=16,
+)
+
+
+def devnet_genesis(
+    validators: Sequence[KeyPair],
+    accounts: DevnetAccounts,
+    *,
+    time_milliseconds: int,
+    network: str = "devnet",
+) -> Genesis:
+    """Return the document of a network on one machine, with the parameters of DESIGN section 13."""
+    length = DEVNET_CONSENSUS.cycle_blocks * DEVNET_CONSENSUS.epoch_cycles
+    rows = [
+        GenesisAccount(account_of(each.node_id), Amount(0), DEVNET_MONEY.validator_bond)
+        for each in validators
+    ]
+    rows.append(GenesisAccount(account_of(accounts.client), accounts.client_balance, Amount(0)))
+    rows.append(GenesisAccount(account_of(accounts.sponsor), accounts.sponsor_balance, Amount(0)))
+    return Genesis(
+        network=network,
+        time_milliseconds=time_milliseconds,
+        consensus=replace(DEVNET_CONSENSUS, seats_max=max(SEATS_DEVNET, len(validators))),
+        money=DEVNET_MONEY,
+        training=DEVNET_TRAINING,
+        accounts=tuple(sorted(rows, key=lambda row: row.account)),
+        validators=tuple(
+            GenesisValidator(each.node_id, chain_anchor(beacon_seed(each.secret, Epoch(0)), length))
+            for each in validators
+        ),
+        sponsor=account_of(accounts.sponsor),
+    )
+
+
+def chain_id_of(genesis: Genesis) -> ChainId:
+    """Return the id of the chain that a document starts."""
+    return ChainId(sha256(encode(genesis)))

@@ -1,0 +1,377 @@
+"""The phases of a round, moved on at each block's end: lease, fix the set, take the result."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Final
+
+from potp2p.foundation.types import (
+    Amount,
+    BlobId,
+    Cycle,
+    Height,
+    MicroNats,
+    NodeId,
+    Round,
+    ShardIndex,
+    TaskId,
+)
+from potp2p.protocol.incentives.scores import (
+    Claimed,
+    lower_median,
+    round_scores,
+    scaled_weights,
+)
+from potp2p.protocol.ledger.context import BlockContext, quorum, weak_quorum
+from potp2p.protocol.ledger.contributions import bits_of
+from potp2p.protocol.ledger.miners import book_round, eligible_workers
+from potp2p.protocol.ledger.money import burn
+from potp2p.protocol.ledger.records import (
+    LOSSES_KEPT,
+    ROUNDS_OPEN_MAX,
+    LeaseRecord,
+    LeaseRow,
+    LeaseStatus,
+    ResultVote,
+    RoundPhase,
+    RoundRecord,
+    Task,
+    TaskStatus,
+)
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.ledger.tasks import (
+    end_task,
+    payload_bytes,
+    price_of,
+    samples_of,
+)
+from potp2p.protocol.scheduling.assignment import assign, choose_shards
+
+EMPTY_ROUNDS_MAX: Final = 3
+"""Rounds in a row without an update that end a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a quorum of validators agreed on."""
+
+    root: BlobId
+    loss: MicroNats
+
+
+def advance_rounds(state: State, context: BlockContext, task_id: TaskId) -> None:
+    """Move the round in work as far as this block lets it, and start the next one."""
+    task = state.task(task_id)
+    if task.round in task.open_rounds:
+        _advance(state, context, task_id, task.round)
+        task = state.task(task_id)
+    if task.status is TaskStatus.RUNNING and task.round not in task.open_rounds:
+        if task.cancelled:
+            end_task(state, context, task_id, TaskStatus.CANCELLED)
+        else:
+            _start(state, context, task_id)
+
+
+def has_round_in_work(task: Task) -> bool:
+    """Tell whether a task has leases out or waits for a result."""
+    return task.status is TaskStatus.RUNNING and task.round in task.open_rounds
+
+
+def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
+    """Lease the next round's shards, if there is a miner to lease to."""
+    task = state.task(task_id)
+    if len(task.open_rounds) >= ROUNDS_OPEN_MAX or not _fits_cap(state, context, task):
+        return
+    price = price_of(task.rules, task.budget, context.genesis)
+    workers = eligible_workers(state, task.rules, price, context)
+    if not workers:
+        return
+    chain = state.chain()
+    shards = choose_shards(task.passes, task.rules.rounds.shards_per_round)
+    miners = assign(shards, workers, beacon=chain.beacon, task=task_id, round_=task.round)
+    rows = tuple(
+        LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True)
+    )
+    for row in rows:
+        state.put_lease(task_id, task.round, row.shard, _open_lease(row.miner))
+    state.put_round(
+        task_id,
+        task.round,
+        RoundRecord(
+            phase=RoundPhase.CLAIMS,
+            theta=task.theta,
+            started=context.height,
+            phase_started=context.height,
+            leases=rows,
+            claims=0,
+            attestations=(),
+            results=(),
+            fixed=Height(0),
+            revealers=(),
+            drawn=False,
+            advanced=False,
+            audits=(),
+            result_height=Height(0),
+            result_revealers=(),
+            booked=False,
+            booked_cycle=Cycle(0),
+        ),
+    )
+    state.put_task(task_id, replace(task, open_rounds=(*task.open_rounds, task.round)))
+
+
+def _open_lease(miner: NodeId) -> LeaseRecord:
+    return LeaseRecord(
+        miner=miner,
+        status=LeaseStatus.OPEN,
+        claim=None,
+        score=Amount(0),
+        weight=Amount(0),
+        audited=False,
+    )
+
+
+def _fits_cap(state: State, context: BlockContext, task: Task) -> bool:
+    """Tell whether the payloads of all rounds in work stay within the network's cap."""
+    moving = sum(
+        payload_bytes(other.rules)
+        for other in (state.task(each) for each in state.chain().tasks)
+        if has_round_in_work(other)
+    )
+    return moving + payload_bytes(task.rules) <= context.genesis.training.payload_bytes_per_round
+
+
+def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
+    rules = state.task(task_id).rules.rounds
+    record = state.round(task_id, round_)
+    if record.phase is RoundPhase.CLAIMS:
+        late = context.height >= record.started + rules.deadline
+        if record.claims < len(record.leases) and not late:
+            return
+        record = replace(record, phase=RoundPhase.ATTESTING, phase_started=context.height)
+        state.put_round(task_id, round_, record)
+    if record.phase is RoundPhase.ATTESTING:
+        late = context.height >= record.phase_started + rules.attest_window
+        attested = _attested(state, task_id, round_, record)
+        if not late and not all(attested.values()):
+            return
+        record = _fix_set(state, context, task_id, round_, attested)
+    assert record.phase is RoundPhase.RESULT
+    late = context.height >= record.phase_started + rules.result_deadline
+    result = _agreed(record.results, len(state.chain().seats))
+    if late or result is not None or not accepted_set(state, task_id, round_):
+        _finish(state, context, task_id, round_, result)
+
+
+def _attested(
+    state: State, task_id: TaskId, round_: Round, record: RoundRecord
+) -> dict[ShardIndex, bool]:
+    """Return for each claimed lease whether f + 1 validators attested its payload."""
+    counts = [0] * len(record.leases)
+    for each in record.attestations:
+        for place in bits_of(each.bitmap, len(record.leases)):
+            counts[place] += 1
+    enough = weak_quorum(len(state.chain().seats))
+    return {
+        row.shard: count >= enough
+        for row, count in zip(record.leases, counts, strict=True)
+        if state.lease(task_id, round_, row.shard).status is LeaseStatus.CLAIMED
+    }
+
+
+def _fix_set(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    round_: Round,
+    attested: dict[ShardIndex, bool],
+) -> RoundRecord:
+    """Decide which contributions are in; every other lease was missed."""
+    record, task = state.round(task_id, round_), state.task(task_id)
+    inside = [row.shard for row in record.leases if attested.get(row.shard)]
+    claims = [_claimed(state.lease(task_id, round_, shard)) for shard in inside]
+    scores = round_scores(
+        claims, parameters=task.rules.model.parameters, samples=samples_of(task.rules)
+    )
+    score_of = dict(zip(inside, scores, strict=True))
+    passes = list(task.passes)
+    for row in record.leases:
+        lease = state.lease(task_id, round_, row.shard)
+        if row.shard in score_of:
+            passes[row.shard] += 1
+            lease = replace(lease, status=LeaseStatus.ACCEPTED, score=score_of[row.shard])
+        else:
+            lease = replace(lease, status=LeaseStatus.MISSED)
+        state.put_lease(task_id, round_, row.shard, lease)
+    state.put_task(task_id, replace(task, passes=tuple(passes)))
+    _book_miners(state, task_id, round_, record)
+    record = replace(
+        record,
+        phase=RoundPhase.RESULT,
+        phase_started=context.height,
+        fixed=context.height,
+        drawn=not inside,
+    )
+    state.put_round(task_id, round_, record)
+    return record
+
+
+def _claimed(lease: LeaseRecord) -> Claimed:
+    assert lease.claim is not None
+    return Claimed(lease.claim.loss_before, lease.claim.loss_after, lease.claim.diverged)
+
+
+def _book_miners(state: State, task_id: TaskId, round_: Round, record: RoundRecord) -> None:
+    """Give every miner of the table its new rate, and take `live` from those that missed."""
+    deadline = state.task(task_id).rules.rounds.deadline
+    for node in dict.fromkeys(row.miner for row in record.leases):
+        leases = [
+            state.lease(task_id, round_, row.shard) for row in record.leases if row.miner == node
+        ]
+        claims = [
+            lease.claim
+            for lease in leases
+            if lease.status is LeaseStatus.ACCEPTED and lease.claim is not None
+        ]
+        book_round(
+            state,
+            node,
+            delivered=len(claims),
+            missed=len(leases) - len(claims),
+            blocks=max((claim.height for claim in claims), default=0) - record.started,
+            deadline=deadline,
+        )
+
+
+def accepted_set(
+    state: State, task_id: TaskId, round_: Round
+) -> tuple[tuple[ShardIndex, LeaseRecord], ...]:
+    """Return the contributions that theta(t+1) is made of, ascending by shard; none that diverged."""
+    record = state.round(task_id, round_)
+    leases = ((row.shard, state.lease(task_id, round_, row.shard)) for row in record.leases)
+    return tuple(
+        (shard, lease)
+        for shard, lease in leases
+        if lease.claim is not None
+        and not lease.claim.diverged
+        and lease.status not in (LeaseStatus.OPEN, LeaseStatus.CLAIMED, LeaseStatus.MISSED)
+    )
+
+
+def _agreed(results: tuple[ResultVote, ...], validators: int) -> _Result | None:
+    """Return the root that a quorum posted, with the lower median of that quorum's losses."""
+    votes = Counter(each.root for each in results)
+    for root, count in votes.items():
+        if count >= quorum(validators):
+            losses = [each.evaluation_loss for each in results if each.root == root]
+            return _Result(root, MicroNats(lower_median(losses)))
+    return None
+
+
+def _finish(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    round_: Round,
+    result: _Result | None,
+) -> None:
+    """End a round's work: book its result, burn its share, and end the task where a rule says so."""
+    inside = accepted_leases(state, task_id, round_)
+    _burn_share(state, context, task_id, round_, inside, advanced=result is not None)
+    record = state.round(task_id, round_)
+    state.put_round(
+        task_id,
+        round_,
+        replace(
+            record,
+            phase=RoundPhase.AUDIT,
+            phase_started=context.height,
+            advanced=result is not None,
+            result_height=context.height,
+            booked=result is None,
+        ),
+    )
+    task = replace(state.task(task_id), round=Round(round_ + 1))
+    task = _without_update(task) if result is None else _with_update(task, result)
+    state.put_task(task_id, task)
+    diverged = sum(lease.claim is not None and lease.claim.diverged for _, lease in inside)
+    status = _end_of(task, mostly_diverged=2 * diverged > len(inside))
+    if status is not None:
+        end_task(state, context, task_id, status)
+
+
+def accepted_leases(
+    state: State, task_id: TaskId, round_: Round
+) -> tuple[tuple[ShardIndex, LeaseRecord], ...]:
+    """Return the leases of a fixed set, diverged ones too, ascending by shard."""
+    record = state.round(task_id, round_)
+    leases = ((row.shard, state.lease(task_id, round_, row.shard)) for row in record.leases)
+    return tuple(
+        (shard, lease) for shard, lease in leases if lease.status is not LeaseStatus.MISSED
+    )
+
+
+def _burn_share(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    round_: Round,
+    inside: tuple[tuple[ShardIndex, LeaseRecord], ...],
+    *,
+    advanced: bool,
+) -> None:
+    """Burn the protocol's share; what a round burns is what its weights add up to (DESIGN 9)."""
+    task = state.task(task_id)
+    burned = price_of(task.rules, task.budget, context.genesis).burned * len(inside)
+    assert burned <= task.escrow
+    state.put_task(
+        task_id,
+        replace(
+            task, escrow=Amount(task.escrow - burned), paid=Amount(task.paid + burned)
+        ),
+    )
+    burn(state, burned, by_task=True)
+    if not advanced:
+        return
+    weighed = [
+        (shard, lease)
+        for shard, lease in inside
+        if lease.claim is not None
+        and not lease.claim.diverged
+        and lease.status not in (LeaseStatus.VOID, LeaseStatus.REJECTED)
+    ]
+    weights = scaled_weights([lease.score for _, lease in weighed], burned)
+    for (shard, lease), weight in zip(weighed, weights, strict=True):
+        state.put_lease(task_id, round_, shard, replace(lease, weight=weight))
+
+
+def _with_update(task: Task, result: _Result) -> Task:
+    better = result.loss < task.best_loss
+    return replace(
+        task,
+        theta=result.root,
+        best=result.root if better else task.best,
+        best_loss=min(result.loss, task.best_loss),
+        losses=(*task.losses, result.loss)[-LOSSES_KEPT:],
+        empty_rounds=0,
+        stale_rounds=0 if better else task.stale_rounds + 1,
+    )
+
+
+def _without_update(task: Task) -> Task:
+    return replace(task, empty_rounds=task.empty_rounds + 1)
+
+
+def _end_of(task: Task, *, mostly_diverged: bool) -> TaskStatus | None:
+    """Return how a task ends after a round, if it does."""
+    rules = task.rules
+    if mostly_diverged or task.empty_rounds >= EMPTY_ROUNDS_MAX:
+        return TaskStatus.FAILED
+    if task.round >= rules.rounds.rounds:
+        return TaskStatus.FINISHED
+    if task.cancelled:
+        return TaskStatus.CANCELLED
+    if not task.losses or min(task.passes) < rules.finish.min_passes:
+        return None
+    met = 0 < rules.finish.target_loss and task.losses[-1] <= rules.finish.target_loss
+    stopped = 0 < rules.finish.patience <= task.stale_rounds
+    return TaskStatus.FINISHED if met or stopped else None

@@ -1,0 +1,141 @@
+"""The end of a round: pay by score, pay for audits, fold the receipts, drop the records."""
+
+from dataclasses import replace
+from typing import Final
+
+from potp2p.foundation.types import Amount, NodeId, Round, ShardIndex, TaskId
+from potp2p.protocol.crypto.hashing import tagged_hash
+from potp2p.protocol.incentives.rewards import audit_pay, split
+from potp2p.protocol.ledger.audits import reports_of
+from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.miners import book_pay
+from potp2p.protocol.ledger.money import credit, payout_of
+from potp2p.protocol.ledger.records import (
+    LeaseRecord,
+    LeaseStatus,
+    Receipt,
+    ReceiptKind,
+    RoundPhase,
+    RoundRecord,
+)
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.ledger.tasks import price_of, refund_if_settled
+from potp2p.protocol.wire.schema import encode
+
+RECEIPTS_DOMAIN: Final = "potp2p/receipts/1"
+
+KIND_OF: Final = {
+    LeaseStatus.PASSED: ReceiptKind.PAID,
+    LeaseStatus.MISSED: ReceiptKind.MISSED,
+    LeaseStatus.VOID: ReceiptKind.VOID,
+    LeaseStatus.REJECTED: ReceiptKind.REJECTED,
+}
+
+
+def is_settled(record: RoundRecord) -> bool:
+    """Tell whether nothing can change about a round any more."""
+    return record.phase is RoundPhase.AUDIT and record.drawn and record.booked and not record.audits
+
+
+def settle_round(
+    state: State, context: BlockContext, task_id: TaskId, round_: Round
+) -> tuple[Receipt, ...]:
+    """Pay a round and let it leave the state but for a root over its receipts."""
+    record = state.round(task_id, round_)
+    leases = {row.shard: state.lease(task_id, round_, row.shard) for row in record.leases}
+    paid = _pay_miners(state, context, task_id, leases)
+    _pay_auditors(state, context, task_id, round_, leases)
+    receipts = tuple(
+        Receipt(
+            task=task_id,
+            round=round_,
+            shard=shard,
+            miner=lease.miner,
+            kind=KIND_OF[lease.status],
+            paid=paid.get(shard, Amount(0)),
+            score=lease.score,
+            audited=lease.audited,
+            height=context.height,
+        )
+        for shard, lease in leases.items()
+    )
+    for shard, lease in leases.items():
+        state.put_lease(task_id, round_, shard, None)
+        if lease.audited:
+            state.put_audit(task_id, round_, shard, None)
+    state.put_round(task_id, round_, None)
+    task = state.task(task_id)
+    folded = tagged_hash(
+        RECEIPTS_DOMAIN, task.receipts_root, *(encode(receipt) for receipt in receipts)
+    )
+    state.put_task(
+        task_id,
+        replace(
+            task,
+            receipts_root=folded,
+            open_rounds=tuple(each for each in task.open_rounds if each != round_),
+        ),
+    )
+    refund_if_settled(state, task_id)
+    return receipts
+
+
+def _pay_miners(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    leases: dict[ShardIndex, LeaseRecord],
+) -> dict[ShardIndex, Amount]:
+    """Share the price of the passed leases by score; a rival's absence pays nobody."""
+    task = state.task(task_id)
+    passed = {shard: each for shard, each in leases.items() if each.status is LeaseStatus.PASSED}
+    if not passed:
+        return {}
+    pool = price_of(task.rules, task.budget, context.genesis).miner * len(passed)
+    parts = split(pool, [lease.score for lease in passed.values()])
+    paid = dict(zip(passed, parts, strict=True))
+    for shard, lease in passed.items():
+        _pay_from_escrow(state, task_id, lease.miner, paid[shard])
+        book_pay(state, lease.miner, paid[shard])
+    return paid
+
+
+def _pay_auditors(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    round_: Round,
+    leases: dict[ShardIndex, LeaseRecord],
+) -> None:
+    """Put the auditors' share of the round aside and pay the audits that were done from it."""
+    task, training = state.task(task_id), context.genesis.training
+    price = price_of(task.rules, task.budget, context.genesis)
+    inside = sum(each.status is not LeaseStatus.MISSED for each in leases.values())
+    pool = min(task.audit_pool + price.auditors * inside, task.escrow)
+    workers = [
+        node
+        for shard, lease in leases.items()
+        if lease.audited
+        for node in reports_of(state.audit(task_id, round_, shard))
+    ]
+    each = audit_pay(
+        price,
+        pool,
+        len(workers),
+        rate=training.audit_rate,
+        committee=training.audit_committee,
+    )
+    for node in workers:
+        _pay_from_escrow(state, task_id, node, each)
+    left = Amount(pool - each * len(workers))
+    state.put_task(task_id, replace(state.task(task_id), audit_pool=left))
+
+
+def _pay_from_escrow(state: State, task_id: TaskId, node: NodeId, amount: int) -> None:
+    task = state.task(task_id)
+    assert amount <= task.escrow, "pay beyond the escrow"
+    state.put_task(
+        task_id,
+        replace(task, escrow=Amount(task.escrow - amount), paid=Amount(task.paid + amount)),
+    )
+    credit(state, payout_of(state, node), amount)

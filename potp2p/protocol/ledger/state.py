@@ -1,0 +1,272 @@
+"""The state as typed records over stored bytes, in layers: what fails leaves nothing."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.types import (
+    AccountId,
+    Amount,
+    Cycle,
+    Height,
+    Round,
+    ShardIndex,
+    TaskId,
+)
+from potp2p.protocol.ledger import keys
+from potp2p.protocol.ledger.records import (
+    Account,
+    Audit,
+    Chain,
+    CycleWeights,
+    Due,
+    LeaseRecord,
+    Miner,
+    RoundRecord,
+    Task,
+)
+from potp2p.protocol.wire.schema import decode, encode
+
+RECORDS_CACHED: Final = 8_192
+"""Decoded records kept between blocks: a full round of leases and the accounts in use."""
+
+Record = TypeVar("Record")
+
+_KINDS: Final[dict[bytes, type]] = {
+    keys.CHAIN: Chain,
+    keys.ACCOUNT: Account,
+    keys.MINER: Miner,
+    keys.TASK: Task,
+    keys.ROUND: RoundRecord,
+    keys.LEASE: LeaseRecord,
+    keys.AUDIT: Audit,
+    keys.RESULT_WEIGHTS: CycleWeights,
+    keys.FROZEN_WEIGHTS: CycleWeights,
+    keys.DUE: Due,
+}
+NOBODY: Final = Account(balance=Amount(0), nonce=0, bond=Amount(0), unbonding=())
+
+
+class StateReader(Protocol):
+    """Where the records of the last decided block are read from."""
+
+    def get_state(self, key: bytes) -> bytes | None:
+        """Return the bytes of a record, if there is one."""
+
+
+@dataclass(slots=True)
+class RecordCache:
+    """Decoded records by key; an entry counts only while the stored bytes are the same."""
+
+    reader: StateReader
+    _known: OrderedDict[bytes, tuple[bytes, object]] = field(
+        default_factory=OrderedDict[bytes, tuple[bytes, object]]
+    )
+
+    def encoded(self, key: bytes) -> bytes | None:
+        """Return the stored bytes of a record."""
+        return self.reader.get_state(key)
+
+    def load(self, key: bytes) -> object | None:
+        """Return the stored record, decoded at most once per change."""
+        encoded = self.reader.get_state(key)
+        if encoded is None:
+            return None
+        known = self._known.get(key)
+        if known is not None and known[0] == encoded:
+            return known[1]
+        record: object = decode(_KINDS[key[:1]], encoded)
+        self._known[key] = (encoded, record)
+        self._known.move_to_end(key)
+        if len(self._known) > RECORDS_CACHED:
+            self._known.popitem(last=False)
+        return record
+
+
+@dataclass(slots=True)
+class Overlay:
+    """Records written on top of a parent layer or of the store."""
+
+    cache: RecordCache
+    parent: "Overlay | None" = None
+    _read: dict[bytes, object | None] = field(default_factory=dict[bytes, object | None])
+    """What the store had, per block: only used in the lowest layer."""
+    _writes: dict[bytes, object | None] = field(default_factory=dict[bytes, object | None])
+
+    def get(self, key: bytes) -> object | None:
+        """Return the newest record under a key."""
+        layer: Overlay | None = self
+        lowest = self
+        while layer is not None:
+            if key in layer._writes:
+                return layer._writes[key]
+            lowest, layer = layer, layer.parent
+        if key not in lowest._read:
+            lowest._read[key] = self.cache.load(key)
+        return lowest._read[key]
+
+    def put(self, key: bytes, record: object | None) -> None:
+        """Write a record, or delete it with None."""
+        self._writes[key] = record
+
+    def child(self) -> "Overlay":
+        """Return an empty layer on top of this one."""
+        return Overlay(self.cache, self)
+
+    def merge(self) -> None:
+        """Move the writes of this layer into its parent."""
+        assert self.parent is not None
+        self.parent._writes.update(self._writes)
+        self._writes.clear()
+
+    def changed(self) -> Iterator[tuple[bytes, object | None, object | None]]:
+        """Yield key, stored record and new record of every write, ascending by key."""
+        assert self.parent is None, "only the lowest layer knows the store"
+        for key in sorted(self._writes):
+            yield key, self.cache.load(key), self._writes[key]
+
+    def encoded_writes(self) -> dict[bytes, bytes | None]:
+        """Return the bytes to store, without those that would change nothing."""
+        writes: dict[bytes, bytes | None] = {}
+        for key in sorted(self._writes):
+            record = self._writes[key]
+            encoded = None if record is None else encode(record)
+            if encoded != self.cache.encoded(key):
+                writes[key] = encoded
+        return writes
+
+
+@dataclass(slots=True)
+class State:
+    """Typed access to an overlay."""
+
+    overlay: Overlay
+
+    def child(self) -> "State":
+        """Return a state whose writes wait for `merge`."""
+        return State(self.overlay.child())
+
+    def merge(self) -> None:
+        """Make the writes of a child those of its parent."""
+        self.overlay.merge()
+
+    def chain(self) -> Chain:
+        """Return the record about the chain."""
+        found = self._get(keys.chain_key(), Chain)
+        assert found is not None, "a state without chain record"
+        return found
+
+    def put_chain(self, chain: Chain) -> None:
+        """Write the record about the chain."""
+        self.overlay.put(keys.chain_key(), chain)
+
+    def account(self, account: AccountId) -> Account:
+        """Return an account; one that was never used is empty."""
+        return self._get(keys.account_key(account), Account) or NOBODY
+
+    def put_account(self, account: AccountId, record: Account) -> None:
+        """Write an account; one that is as if never used leaves the state."""
+        self.overlay.put(keys.account_key(account), None if record == NOBODY else record)
+
+    def miner(self, account: AccountId) -> Miner | None:
+        """Return a registered miner."""
+        return self._get(keys.miner_key(account), Miner)
+
+    def put_miner(self, account: AccountId, record: Miner) -> None:
+        """Write a miner."""
+        self.overlay.put(keys.miner_key(account), record)
+
+    def task(self, task: TaskId) -> Task:
+        """Return a task or raise PeerError."""
+        return _found(self._get(keys.task_key(task), Task), "task")
+
+    def find_task(self, task: TaskId) -> Task | None:
+        """Return a task, if it exists."""
+        return self._get(keys.task_key(task), Task)
+
+    def put_task(self, task: TaskId, record: Task) -> None:
+        """Write a task."""
+        self.overlay.put(keys.task_key(task), record)
+
+    def round(self, task: TaskId, round_: Round) -> RoundRecord:
+        """Return an open round or raise PeerError."""
+        return _found(self._get(keys.round_key(task, round_), RoundRecord), "round")
+
+    def put_round(self, task: TaskId, round_: Round, record: RoundRecord | None) -> None:
+        """Write a round, or drop it once it is settled."""
+        self.overlay.put(keys.round_key(task, round_), record)
+
+    def lease(self, task: TaskId, round_: Round, shard: ShardIndex) -> LeaseRecord:
+        """Return a lease of an open round or raise PeerError."""
+        return _found(self._get(keys.lease_key(task, round_, shard), LeaseRecord), "lease")
+
+    def find_lease(self, task: TaskId, round_: Round, shard: ShardIndex) -> LeaseRecord | None:
+        """Return a lease of an open round, if it exists."""
+        return self._get(keys.lease_key(task, round_, shard), LeaseRecord)
+
+    def put_lease(
+        self, task: TaskId, round_: Round, shard: ShardIndex, record: LeaseRecord | None
+    ) -> None:
+        """Write a lease, or drop it once its round is settled."""
+        self.overlay.put(keys.lease_key(task, round_, shard), record)
+
+    def audit(self, task: TaskId, round_: Round, shard: ShardIndex) -> Audit:
+        """Return an audit of an open round or raise PeerError."""
+        return _found(self._get(keys.audit_key(task, round_, shard), Audit), "audit")
+
+    def put_audit(
+        self, task: TaskId, round_: Round, shard: ShardIndex, record: Audit | None
+    ) -> None:
+        """Write an audit, or drop it once its round is settled."""
+        self.overlay.put(keys.audit_key(task, round_, shard), record)
+
+    def result_weights(self, cycle: Cycle) -> CycleWeights:
+        """Return the weights whose results became final in a cycle."""
+        return self._get(keys.result_weights_key(cycle), CycleWeights) or CycleWeights(())
+
+    def put_result_weights(self, cycle: Cycle, record: CycleWeights | None) -> None:
+        """Write or drop the weights of a cycle's results."""
+        self.overlay.put(keys.result_weights_key(cycle), record)
+
+    def frozen_weights(self, cycle: Cycle) -> CycleWeights:
+        """Return the weights that a cycle's draws use."""
+        return self._get(keys.frozen_weights_key(cycle), CycleWeights) or CycleWeights(())
+
+    def put_frozen_weights(self, cycle: Cycle, record: CycleWeights | None) -> None:
+        """Write or drop the weights of a cycle's draws."""
+        self.overlay.put(keys.frozen_weights_key(cycle), record)
+
+    def due(self, height: Height) -> Due:
+        """Return the accounts whose unbonding ends at a height."""
+        return self._get(keys.due_key(height), Due) or Due(())
+
+    def put_due(self, height: Height, record: Due | None) -> None:
+        """Write or drop the accounts due at a height."""
+        self.overlay.put(keys.due_key(height), record)
+
+    def _get(self, key: bytes, kind: type[Record]) -> Record | None:
+        record = self.overlay.get(key)
+        assert record is None or isinstance(record, kind)
+        return record
+
+
+def open_state(reader: StateReader) -> State:
+    """Return a state on top of stored records, with nothing cached yet."""
+    return State(Overlay(RecordCache(reader)))
+
+
+def decode_record(key: bytes, encoded: bytes) -> object:
+    """Parse the bytes of a record by its key, as a peer that queries the state does."""
+    kind = _KINDS.get(key[:1])
+    if kind is None:
+        raise PeerError(RejectionReason.MALFORMED, "key of no record")
+    record: object = decode(kind, encoded)
+    return record
+
+
+def _found(record: Record | None, what: str) -> Record:
+    if record is None:
+        raise PeerError(RejectionReason.NOT_FOUND, f"no such {what}")
+    return record

@@ -1,0 +1,1 @@
+"""Proof that the training happened: commitments, draws of audits, verdicts in integers."""

@@ -1,0 +1,41 @@
+"""How far an honest replay may lie off, by class and mode (verification.md section 6, DESIGN 8)."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from potp2p.protocol.wire.tasks import Mode, ToleranceClass
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """One tolerance in ppm; up to 1 passes, up to VOID_FACTOR is void, beyond fails."""
+
+    overall: int
+    """Distance over all parameters."""
+    tensor: int
+    """Largest distance of a single tensor."""
+    trace: int
+    """Relative difference of a loss or gradient norm."""
+
+
+VOID_FACTOR: Final = 3
+"""Honest tails are heavy and no false-positive rate is known: unpaid up to here, never slashed."""
+LOSS_FLOOR: Final = 100_000
+"""Losses below 0.1 nat are compared as if they were that large: rounding dominates there."""
+NORM_FLOOR: Final = 1_000_000
+"""Gradient norms below 1e-3 likewise; in units of 1e-9."""
+
+_TOLERANCES: Final = {
+    # Honest: 2.1e-5 / 2.2e-6, with key biases under eps 1e-6 4.9e-4; nearest cheat 3.8 tolerances.
+    (ToleranceClass.SMOOTH, Mode.GRADIENT): Tolerance(1_000, 10_000, 10_000),
+    # Honest: at most 7e-4 over the steps of a round; nearest cheat 0.059.
+    (ToleranceClass.SMOOTH, Mode.LOCAL): Tolerance(10_000, 50_000, 50_000),
+    # Honest: 1.2e-2 / 2.1e-2, thin margin.
+    (ToleranceClass.RELU, Mode.GRADIENT): Tolerance(30_000, 100_000, 100_000),
+    (ToleranceClass.RELU, Mode.LOCAL): Tolerance(30_000, 100_000, 100_000),
+}
+
+
+def tolerance_of(kind: ToleranceClass, mode: Mode) -> Tolerance:
+    """Return the tolerance of a task."""
+    return _TOLERANCES[kind, mode]

@@ -1,0 +1,64 @@
+"""Certificates: the sealed proof of who won a height's draw, and the intervals that redo it offline."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from potp2p.foundation.limits import AUTHORS_RANKED
+from potp2p.protocol.wire.fields import (
+    AmountField,
+    ChainField,
+    CycleField,
+    DigestField,
+    HeightField,
+    NodeField,
+)
+from potp2p.protocol.wire.schema import Many, Uint
+
+CERTIFICATE_DOMAIN: Final = "potp2p/certificate/1"
+DRAWS_MAX: Final = 64
+"""Draws of one height: ranked authors and those that lost their rank for the cycle."""
+WEIGHT_STEPS_MAX: Final = 16
+"""Depth of a sum tree over MINERS_MAX leaves, with room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Who may author a height and from which frozen weights; its hash is in the header."""
+
+    chain_id: ChainField
+    cycle: CycleField
+    height: HeightField
+    ranking: Annotated[tuple[NodeField, ...], Many(AUTHORS_RANKED)]
+    weights_root: DigestField
+    """Merkle sum tree over the cycle's weights; NO_DIGEST without weights."""
+    total_weight: AmountField
+    beacon: DigestField
+    """beacon(height - 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStep:
+    """A sibling on the way from a leaf to the root of the sum tree."""
+
+    on_left: bool
+    sum: AmountField
+    digest: DigestField
+
+
+@dataclass(frozen=True, slots=True)
+class WeightProof:
+    """One miner's interval of the cumulative weights."""
+
+    miner: NodeField
+    weight: AmountField
+    steps: Annotated[tuple[WeightStep, ...], Many(WEIGHT_STEPS_MAX)]
+    """From the leaf up; the sums on the left add up to the interval's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawProof:
+    """Every draw of a height in order, each with its interval."""
+
+    draws: Annotated[tuple[WeightProof, ...], Many(DRAWS_MAX)]
+    ranked: Annotated[int, Uint(AUTHORS_RANKED + 1)]
+    """How many of the drawn hold a rank; the others had lost it for the cycle."""
