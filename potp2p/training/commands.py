@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
+from potp2p.foundation.limits import SHARDS_MAX, SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import (
     AccountField,
     CountField,
@@ -107,7 +107,7 @@ class Inspect:
     rules: TaskRules
     model: PathField
     theta: PathField
-    shards: Annotated[tuple[PathField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    shards: Annotated[tuple[PathField, ...], Many(SHARDS_MAX)]
     evaluation: PathField
     calibrate: bool
     """Also run one lease with 1 and 2 threads and measure the distance (expensive)."""

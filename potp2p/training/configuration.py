@@ -22,7 +22,12 @@ LAYERS_MAX: Final = 256
 LIST_MAX: Final = 64
 LABELS_MAX: Final = 1 << 16
 TEXT_MAX: Final = 256
-LAYER_KEYS: Final = frozenset({"num_hidden_layers", "n_layer", "depths"})
+INTEGER_BOUNDS: Final = {
+    "depths": LAYERS_MAX,
+    "n_layer": LAYERS_MAX,
+    "num_hidden_layers": LAYERS_MAX,
+    "num_labels": LABELS_MAX,
+}
 LABEL_KEYS: Final = frozenset({"id2label", "label2id"})
 ACTIVATION_KEYS: Final = frozenset({"hidden_act", "activation_function", "pooler_act"})
 OTHER_KEYS: Final = frozenset(
@@ -125,7 +130,7 @@ def _verify_scalar(key: str, value: object) -> None:
         case None | bool():
             return
         case int():
-            bound = LAYERS_MAX if key in LAYER_KEYS else INTEGER_MAX
+            bound = INTEGER_BOUNDS.get(key, INTEGER_MAX)
             is_fine = 0 <= value <= bound
         case float():
             is_fine = math.isfinite(value) and abs(value) <= INTEGER_MAX

@@ -1,6 +1,8 @@
 """Two orders anyone can place: handwritten digits for a small ViT, text for a small GPT-2."""
 
+import os
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -31,9 +33,10 @@ DIGITS_HELD_OUT_STRIDE: Final = 9
 """Images whose index is a multiple of 9 are the test set: 200 of 1,797."""
 DIGITS_SHARDS: Final = 6
 TEXT_SHARDS: Final = 8
-TEXT_CONTEXT: Final = 128
+TEXT_CONTEXT: Final = 64
 TEXT_BYTES_MAX: Final = 4 << 20
 """Enough for a demonstration; a shard stays under 1 MiB of tokens."""
+TEXT_SUFFIXES: Final = frozenset({".md", ".py", ".txt"})
 TEXT_HELD_OUT: Final = 64
 """Rows of the evaluation set, spread evenly over the text."""
 VOCABULARY_BYTES: Final = 256
@@ -151,9 +154,7 @@ def read_text(folder: Path) -> Uint16:
         raise ConfigurationError(f"{folder} is not a folder")
     parts: list[bytes] = []
     size = 0
-    for path in sorted(folder.glob("**/*")):
-        if path.suffix not in (".py", ".txt", ".md") or not path.is_file():
-            continue
+    for path in _text_files(folder):
         try:
             content = path.read_bytes()
             content.decode()
@@ -169,6 +170,16 @@ def read_text(folder: Path) -> Uint16:
         raise ConfigurationError(f"{folder} holds {size} bytes of text: too few to train on")
     flat = np.frombuffer(b"".join(parts)[: rows * TEXT_CONTEXT], np.uint8)
     return flat.astype(np.uint16).reshape(rows, TEXT_CONTEXT)
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    """Yield text files in the order of their names, without what was installed beside them."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(set(folders) - {"site-packages", "__pycache__"})
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.suffix in TEXT_SUFFIXES and path.is_file():
+                yield path
 
 
 def _load_digits() -> tuple[Float32, Int64]:

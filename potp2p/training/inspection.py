@@ -49,8 +49,8 @@ def inspect(
     if len(shapes) > 1:
         raise _refused("samples of different shapes")
     assert first is not None
+    _probe(model, checkpoint, first)
     if not command.calibrate:
-        _probe(model, checkpoint, first)
         return Inspected(None, model.layout.parameter_count, None, None)
     distances = calibrate(model, checkpoint, rules, first, step_done)
     return Inspected(

@@ -140,8 +140,9 @@ def _answer(executor: "Executor", frame: CommandFrame, pipe: Pipe) -> Report:
         return executor.execute(frame.command, step_done)
     except (PeerError, OperatingError) as error:
         return Failed(_printable(str(error)))
-    except (RuntimeError, MemoryError) as error:
-        # torch raises RuntimeError for what a device or a kernel refuses, out of memory above all.
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        # What torch and transformers raise when a model, its data and its device do not fit,
+        # out of memory above all. Anything else is a bug of ours and ends the process.
         sys.stderr.write(f"worker: {type(error).__name__}: {error}\n")
         return Failed(_printable(f"{type(error).__name__}: {error}"))
 

@@ -100,11 +100,8 @@ class WorkerProcess:
 
     async def send(self, frame: CommandFrame) -> None:
         """Write one command."""
-        encoded = schema.encode(frame)
-        if len(encoded) > FRAME_BYTES_MAX:
-            raise OperatingError(f"a command of {len(encoded)} bytes")
         try:
-            await self._stdin.send_all(encode_frame(encoded))
+            await self._stdin.send_all(encode_frame(schema.encode(frame)))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise OperatingError("the worker ended") from error
 

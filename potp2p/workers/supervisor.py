@@ -16,6 +16,7 @@ import trio
 
 from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.limits import (
+    FRAME_BYTES_MAX,
     WORKER_ATTEMPTS_MAX,
     WORKER_QUEUE_MAX,
     WORKER_RESTART_WINDOW_SECONDS,
@@ -23,6 +24,7 @@ from potp2p.foundation.limits import (
     WORKER_STALL_SECONDS,
     WORKER_START_SECONDS,
 )
+from potp2p.protocol.wire import schema
 from potp2p.training.commands import (
     Aggregate,
     Cancel,
@@ -48,6 +50,8 @@ PRIORITIES: Final[dict[type, int]] = {
 }
 """Attesting and training have deadlines in a round; audits lag behind by design."""
 PAUSE_SECONDS_MAX: Final = 8.0
+COMMAND_BYTES_MAX: Final = FRAME_BYTES_MAX - 64
+"""What a frame leaves for a command beside its number and kind."""
 WORKER_NICE: Final = 10
 """Training gives way to the votes and blocks of the same machine: those have deadlines in ms."""
 
@@ -305,6 +309,8 @@ class Workers:
         priority: int | None = None,
     ) -> Report:
         """Carry out one command and return its final report; see `ports.Workers`."""
+        if len(schema.encode(command)) > COMMAND_BYTES_MAX:
+            raise OperatingError(f"{type(command).__name__} names too many files for one frame")
         job = _Job(command, progress)
         order = PRIORITIES[type(command)] if priority is None else priority
         self._devices[device].push(job, order)

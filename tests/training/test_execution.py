@@ -35,6 +35,7 @@ from potp2p.training.reports import (
     Trained,
 )
 from potp2p.training.step import ignore_progress
+from potp2p.training.tensors import encode_tensors
 from tests.training.orders import SHARDS, TASK, lease, resnet_order, tokens_order
 
 
@@ -256,6 +257,23 @@ def test_a_package_against_its_rules_is_a_fault(bench: Bench) -> None:
         fault = bench.inspect(rules=rules).fault
         assert fault is not None
         assert words in fault
+
+
+def test_samples_that_do_not_fit_the_model_are_a_fault(bench: Bench, tmp_path: Path) -> None:
+    wide = tmp_path / "wide.safetensors"
+    pixels = np.zeros((4, 1, 8, 12), np.float32)
+    wide.write_bytes(encode_tensors({"pixel_values": pixels, "labels": np.zeros(4, np.int64)}))
+    bench.evaluation = str(wide)
+    fault = bench.inspect(calibrate=True).fault
+    assert fault is not None
+    assert "samples of different shapes" in fault
+    command = Inspect(
+        bench.rules, bench.model, bench.theta, (str(wide),), str(wide), calibrate=True
+    )
+    report = bench.do(command)
+    assert isinstance(report, Inspected)
+    assert report.fault is not None
+    assert "samples do not fit the model" in report.fault
 
 
 def test_labels_beyond_the_classes_are_a_fault(bench: Bench, tmp_path: Path) -> None:

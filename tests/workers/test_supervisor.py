@@ -13,7 +13,7 @@ import trio
 
 from potp2p.foundation.errors import OperatingError
 from potp2p.training.central import read_rules as rules_of
-from potp2p.training.commands import Evaluate, Train
+from potp2p.training.commands import Evaluate, Inspect, Train
 from potp2p.training.reports import Evaluated, Progress, Trained
 from potp2p.workers.devices import discover_names, parse_devices
 from potp2p.workers.ports import WorkerState
@@ -139,6 +139,15 @@ async def test_a_failed_command_is_an_error_and_the_worker_lives_on(tmp_path: Pa
                 await each.workers.execute(COMMAND)
         assert each.workers.facts()[0].restarts == 0
     assert each.starts == 1
+
+
+async def test_a_command_that_no_frame_holds_is_refused_without_a_restart(tmp_path: Path) -> None:
+    shards = tuple(str(index) * 300 for index in range(4_000))
+    command = Inspect(rules(), "model", "theta", shards, "evaluation", calibrate=False)
+    async with rig("honest", tmp_path) as each:
+        with pytest.raises(OperatingError, match="too many files"):
+            await each.workers.execute(command)
+        assert each.workers.facts()[0].restarts == 0
 
 
 async def test_a_cancelled_command_frees_the_device_without_a_restart(tmp_path: Path) -> None:
