@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli.commands import certificate, chain, devnet, init, start, status, task, wallet
+from cli.commands import chain, devnet, init, start, status, task, wallet
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
 from cli.output import print_lines
 from potp2p.foundation.version import VERSION
@@ -26,7 +26,6 @@ application.command("status")(status.status)
 application.command("devnet")(devnet.devnet)
 application.add_typer(wallet.application, name="wallet")
 application.add_typer(task.application, name="task")
-application.add_typer(certificate.application, name="certificate")
 application.add_typer(chain.application, name="chain")
 
 
@@ -71,7 +70,12 @@ def run(arguments: list[str]) -> int:
     try:
         outcome: object = application(arguments, prog_name="potp2p", standalone_mode=False)
     except TyperException as error:
-        _complain(error.format_message() or "no command given")
+        text = error.format_message()
+        if "\n" in text:
+            # A noun without its verb: the help of the noun.
+            sys.stderr.write(f"{text}\n")
+        else:
+            _complain(text)
         return error.exit_code
     except typer.Abort:
         return ExitCode.INTERRUPTED

@@ -1,5 +1,7 @@
 """`potp2p chain`: what the chain says, proved under a sealed header."""
 
+from typing import Annotated
+
 import typer
 
 from cli.options import Bootstrap, ChainHex, DataFolder, GenesisFile, Json
@@ -35,3 +37,25 @@ def genesis_(
     from cli.work.identity import access_of
 
     show_genesis(access_of(datadir, bootstrap, genesis, chain_id), json_output=json_output)
+
+
+@application.command("audit")
+def audit(
+    addresses: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ADDRESS]...", help="Accounts that the chain record does not name."
+        ),
+    ] = None,
+    datadir: DataFolder = None,
+    bootstrap: Bootstrap = None,
+    genesis: GenesisFile = None,
+    chain_id: ChainHex = None,
+    json_output: Json = False,
+) -> None:
+    """Count all money under one sealed header and compare it with what should exist."""
+    from cli.work.audit import audit_chain
+    from cli.work.identity import access_of
+
+    access = access_of(datadir, bootstrap, genesis, chain_id)
+    audit_chain(access, tuple(addresses or ()), json_output=json_output)

@@ -1,0 +1,107 @@
+"""Runs a local network under a face, ends it on a signal, prints the report."""
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from cli.exits import ExitCode, Stopped
+from cli.options import ScreenChoice
+from cli.output import print_document, print_lines
+from potp2p.devnet.faces import plain_face, show_screen
+from potp2p.devnet.plan import Plan, verify_plan
+from potp2p.devnet.progress import Progress
+from potp2p.devnet.report import summary
+from potp2p.devnet.run import run_devnet
+from potp2p.foundation.errors import ConfigurationError
+from potp2p.ui.screen import HEIGHT_MIN, WIDTH_MIN
+from potp2p.ui.terminal import is_full_screen_possible
+
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetChoices:
+    """What the command line said."""
+
+    example: str
+    mode: str
+    validators: int
+    miners: int
+    rounds: int | None
+    seed: int | None
+    out: Path
+    datadir: Path | None
+    text_dir: Path | None
+    screen: ScreenChoice
+    json_output: bool
+
+
+def run(choices: DevnetChoices) -> int:
+    """Run from start to report; exit 1 when the report shows a fault."""
+    kept = choices.datadir is not None
+    folder = choices.datadir or Path(tempfile.mkdtemp(prefix="potp2p-devnet-"))
+    plan = Plan(
+        example=choices.example,
+        mode=choices.mode,
+        validators=choices.validators,
+        miners=choices.miners,
+        rounds=choices.rounds,
+        seed=choices.seed,
+        out=choices.out.absolute(),
+        folder=folder.absolute(),
+        text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
+    )
+    is_done = False
+    try:
+        verify_plan(plan)
+        document = trio.run(_run_until_signal, plan, _face(choices))
+        is_done = True
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
+    finally:
+        if not kept and (is_done or not (folder / "logs").exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+    if choices.json_output:
+        print_document(document)
+    else:
+        print_lines(*summary(document))
+    supply = document["supply"]
+    assert isinstance(supply, dict)
+    sound = document["roots_agree"] is True and supply["expected"] == supply["actual"]
+    return ExitCode.DONE if sound else ExitCode.ERROR
+
+
+async def _run_until_signal(plan: Plan, face: Callable[[Progress], Awaitable[None]]) -> Document:
+    document: Document | None = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def end_on_signal() -> None:
+                async for number in signals:
+                    interrupted = number == signal.SIGINT
+                    raise Stopped(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
+
+            nursery.start_soon(end_on_signal)
+            document = await run_devnet(plan, face)
+            nursery.cancel_scope.cancel()
+    assert document is not None
+    return document
+
+
+def _face(choices: DevnetChoices) -> Callable[[Progress], Awaitable[None]]:
+    if choices.screen is ScreenChoice.NONE:
+        return _no_face
+    wanted = choices.screen is not ScreenChoice.PLAIN and not choices.json_output
+    if wanted and is_full_screen_possible(WIDTH_MIN, HEIGHT_MIN):
+        return show_screen
+    return plain_face(sys.stderr.fileno() if choices.json_output else sys.stdout.fileno())
+
+
+async def _no_face(_progress: Progress) -> None:
+    await trio.sleep_forever()

@@ -1,0 +1,113 @@
+"""The client of a local network: `potp2p` commands in processes of their own, read as JSON."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import trio
+
+from potp2p.devnet.fleet import POLL_SECONDS, Child, Fleet, tail
+from potp2p.devnet.programs import Programs
+from potp2p.foundation.errors import OperatingError, UnreachableError
+from potp2p.foundation.limits import STATUS_BYTES_MAX
+
+ATTEMPTS_MAX: Final = 3
+"""A command may meet a node that was just killed; the next attempt meets another."""
+UNREACHABLE_CODE: Final = 4
+
+Document = dict[str, object]
+
+
+@dataclass(slots=True)
+class ClientCommands:
+    """Runs commands with the client's data folder."""
+
+    fleet: Fleet
+    programs: Programs
+    folder: Path
+    _count: int = 0
+
+    async def run(self, name: str, arguments: Sequence[str]) -> Document:
+        """Run a command that prints one JSON document; try again when nobody answered."""
+        documents: list[Document] = []
+        await self.follow(name, arguments, documents.append)
+        if len(documents) != 1:
+            raise OperatingError(f"{name} printed {len(documents)} documents")
+        return documents[0]
+
+    async def follow(
+        self, name: str, arguments: Sequence[str], take: Callable[[Document], None]
+    ) -> None:
+        """Run a command that prints JSON lines, and hand each over as it comes."""
+        for attempts_left in reversed(range(ATTEMPTS_MAX)):
+            child = self.start(name, arguments)
+            code = await _read_to_its_end(child, take)
+            self.fleet.forget(child)
+            if code == 0:
+                return
+            if code != UNREACHABLE_CODE or not attempts_left:
+                words = tail(child.errors)
+                raise OperatingError(f"{name}: {words[-1] if words else f'exit code {code}'}")
+
+    def start(self, name: str, arguments: Sequence[str]) -> Child:
+        """Start one command."""
+        self._count += 1
+        command = (*self.programs.potp2p, *arguments)
+        return self.fleet.start(f"client-{self._count:02}-{name}", command)
+
+
+async def first_line(child: Child, deadline_seconds: float) -> str:
+    """Return the first whole line of a child's output."""
+    with trio.move_on_after(deadline_seconds):
+        while True:
+            content = child.output.read_bytes()  # a small file of our own
+            line, newline, _ = content.partition(b"\n")
+            if newline:
+                return line.decode("utf-8", "replace")
+            if child.returncode is not None:
+                raise OperatingError(f"{child.name} ended: {child.last_words()}")
+            await trio.sleep(POLL_SECONDS)
+    raise UnreachableError(f"{child.name} said nothing within {deadline_seconds:.0f} s")
+
+
+def document_of(child: Child) -> Document:
+    """Return the JSON document that an ended child printed."""
+    with child.output.open("rb") as file:
+        content = file.read(STATUS_BYTES_MAX + 1)
+    return parse_document(content, child.name)
+
+
+def parse_document(content: bytes, name: str) -> Document:
+    """Parse one JSON object."""
+    try:
+        document: object = json.loads(content)
+    except ValueError as error:
+        raise OperatingError(f"{name} printed something that is not JSON") from error
+    if not isinstance(document, dict):
+        raise OperatingError(f"{name} printed something that is not a JSON object")
+    return cast("Document", document)
+
+
+async def _read_to_its_end(child: Child, take: Callable[[Document], None]) -> int:
+    position = 0
+    while True:
+        # The code first: what was written before the end is then read after it.
+        code = child.returncode
+        position = _take_lines(child.output, position, take)
+        if code is not None:
+            return code
+        await trio.sleep(POLL_SECONDS)
+
+
+def _take_lines(path: Path, position: int, take: Callable[[Document], None]) -> int:
+    """Hand over every whole line from a position on; return the new position."""
+    with path.open("rb") as file:
+        file.seek(position)
+        content = file.read()
+    *whole, _rest = content.split(b"\n")
+    for line in whole:
+        take(parse_document(line, path.stem))
+        position += len(line) + 1
+    return position

@@ -1,0 +1,17 @@
+"""The commands that a local network consists of."""
+
+import sys
+from dataclasses import dataclass
+
+_PYTHON = sys.executable
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Command lines without their arguments; tests put others in their place."""
+
+    potp2p: tuple[str, ...] = (_PYTHON, "-m", "cli.main")
+    bootstrap: tuple[str, ...] = (_PYTHON, "-m", "bootstrap.main")
+    evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.evaluation")
+    display: str = "potp2p"
+    """How a person would type the first."""
