@@ -97,8 +97,30 @@ class _Subscription:
     inbox: Inbox
 
 
-class QuietGossipSub(GossipSub):
-    """The router, without the thousand whole messages it keeps to compare later."""
+class GuardedGossipSub(GossipSub):
+    """
+    The router, its own tasks guarded like its streams.
+
+    Without the thousand whole messages that it would keep to compare later.
+    """
+
+    async def heartbeat(self) -> None:
+        """Maintain the mesh for ever; a failed round is the end of that round only."""
+        while True:
+            with Contained() as contained:
+                await super().heartbeat()
+            _log.warning("gossip heartbeat failed", exc_info=contained.error)
+            await trio.sleep(HEARTBEAT_SECONDS)
+
+    async def on_peer_subscribed(self, peer_id: ID, topic: str) -> None:
+        """Take a new subscriber into the mesh, if it is still there."""
+        with Contained():
+            await super().on_peer_subscribed(peer_id, topic)
+
+    async def flush_pending_messages(self, peer_id: ID) -> None:
+        """Send what waited for a peer, if it is still there."""
+        with Contained():
+            await super().flush_pending_messages(peer_id)
 
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
         return True
@@ -150,7 +172,9 @@ class GuardedPubsub(Pubsub):
 
     def _handle_dead_peer(self, peer_id: ID) -> None:
         self._records.pop(peer_id, None)
-        super()._handle_dead_peer(peer_id)
+        # Called from a task of the service: what fails here must not end it.
+        with Contained():
+            super()._handle_dead_peer(peer_id)
 
     async def continuously_read_stream(self, stream: INetStream) -> None:
         """Read frames from a buffer: byte by byte, as shipped, each read sends a window update."""
@@ -255,7 +279,7 @@ class LibraryGossip:
 
     def build(self, host: BasicHost) -> tuple[GossipSub, GuardedPubsub]:
         """Return the router and pubsub services; the caller runs them."""
-        router = QuietGossipSub(
+        router = GuardedGossipSub(
             [PROTOCOL_ID_V11],
             MESH_DEGREE,
             MESH_DEGREE_LOW,

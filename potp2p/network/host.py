@@ -43,6 +43,8 @@ from potp2p.network.yamux import YamuxConnection
 
 CONNECTIONS_MAX: Final = 128
 """Connections in both directions; a handshake costs 20 ms of CPU, a connection 100 KB."""
+CONNECTIONS_INBOUND_MAX: Final = 96
+"""So that strangers who dial us leave room for the peers we choose."""
 CONNECTIONS_PER_PEER_MAX: Final = 2
 """One would do; both sides may dial at once."""
 HANDSHAKES_MAX: Final = 256
@@ -157,11 +159,21 @@ class GuardedSwarm(Swarm):
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> SwarmConn:
         """Register a connection unless we do not admit its peer."""
-        if not self._admits(muxed_conn.peer_id):
+        is_inbound = direction == "inbound"
+        if not self._admits(muxed_conn.peer_id) or (
+            is_inbound and self._inbound_connections() >= CONNECTIONS_INBOUND_MAX
+        ):
             with Contained():
                 await muxed_conn.close()
             raise SwarmException("peer is not admitted")
         return await super().add_conn(muxed_conn, direction)
+
+    def _inbound_connections(self) -> int:
+        return sum(
+            1
+            for connection in self.get_connections()
+            if isinstance(connection, SwarmConn) and connection.direction is Direction.INBOUND
+        )
 
     async def _handle_inbound_connection(
         self, read_write_closer: ReadWriteCloser, maddr: Multiaddr
@@ -218,7 +230,9 @@ class GuardedHost(BasicHost):
         self._addresses = tuple(super().get_addrs())
 
     async def _identify_peer(self, peer_id: ID, *, reason: str) -> None:
-        await super()._identify_peer(peer_id, reason=reason)
+        # Runs as a system task of trio, where an error would end the whole program.
+        with Contained():
+            await super()._identify_peer(peer_id, reason=reason)
         if peer_id in self._identified_peers:
             self._on_identified(peer_id)
 

@@ -332,3 +332,33 @@ def test_address_that_is_none_is_a_configuration_error() -> None:
         Network(NetworkConfiguration(fresh_secret(), listen=("nonsense",)))
     with pytest.raises(ConfigurationError, match="not a peer address: '/ip4"):
         Network(NetworkConfiguration(fresh_secret(), bootstrap=("/ip4/127.0.0.1/tcp/1",)))
+
+
+class BrokenCache:
+    """Fails whatever is asked of it."""
+
+    def __init__(self) -> None:
+        self.touched = trio.Event()
+
+    def __getattr__(self, name: str) -> object:
+        self.touched.set()
+        raise RuntimeError(name)
+
+
+async def test_router_survives_a_failing_heartbeat(nursery: trio.Nursery) -> None:
+    speaker, listener = network(), network()
+    speaker.gossip.subscribe(Topic.BLOCKS, accept)
+    addresses = await nursery.start(speaker.run)
+    listener = network(*addresses)
+    inbox = listener.gossip.subscribe(Topic.BLOCKS, accept)
+    await nursery.start(listener.run)
+    pubsub = speaker.gossip._pubsub
+    assert pubsub is not None
+    healthy, broken = pubsub.router.mcache, BrokenCache()
+    pubsub.router.mcache = broken
+    with trio.fail_after(DEADLINE_SECONDS):
+        await broken.touched.wait()
+    pubsub.router.mcache = healthy
+    with trio.fail_after(DEADLINE_SECONDS):
+        assert (await say_until_heard(speaker, b"alive", inbox)).body == b"alive"
+    nursery.cancel_scope.cancel()
