@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from potp2p.foundation.types import Digest, NodeId, Round, ShardIndex, TaskId
+from potp2p.foundation.types import Digest, NodeId
+from potp2p.protocol.ledger.duties import LeasePlace
 from potp2p.protocol.ledger.keys import lease_key, lease_place
 from potp2p.protocol.verification.commitments import (
     Contribution,
@@ -19,8 +20,6 @@ from potp2p.protocol.wire.verification import Distances, SaltField, Trace
 CONTRIBUTIONS: Final = b"contribution/"
 AUDITS: Final = b"audit/"
 
-LeasePlace = tuple[TaskId, Round, ShardIndex]
-"""Task, round and shard: where a lease's record lives."""
 
 
 @dataclass(frozen=True, slots=True)
