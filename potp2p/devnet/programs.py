@@ -12,6 +12,6 @@ class Programs:
 
     potp2p: tuple[str, ...] = (_PYTHON, "-m", "cli.main")
     bootstrap: tuple[str, ...] = (_PYTHON, "-m", "bootstrap.main")
-    evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.evaluation")
+    evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.measure")
     display: str = "potp2p"
     """How a person would type the first."""
