@@ -67,7 +67,7 @@ def lead(at: HeightState) -> list[Effect]:
 
 
 def on_offer(at: HeightState, offer: BlockOffered) -> list[Effect]:
-    """Propose our own choice, unless the view has moved on or a certificate turned up."""
+    """Propose our own choice, unless the view has moved on or we proposed a certified block."""
     if (offer.height, offer.view) != (at.facts.height, at.view) or at.decided is not None:
         return []
     if not at.leads() or at.proposal is not None or at.has_cast(Propose):
@@ -76,11 +76,9 @@ def on_offer(at: HeightState, offer: BlockOffered) -> list[Effect]:
         return [at.cast(Cast(_choice(at, offer.block_hash)))]
     if len(at.view_changes.exactly(at.view)) < at.committee.quorum:
         return []
-    again = _propose_again(at)
-    if again is not None:
-        return [at.cast(again)]
     shown = at.view_changes.exactly(at.view)[: at.committee.quorum]
     view_changes = tuple(without_proof(each) for each in shown)
+    assert highest_claim(view_changes) is None, "every view change that comes is led upon"
     return [at.cast(Cast(_choice(at, offer.block_hash), view_changes))]
 
 
