@@ -1,7 +1,6 @@
 """A package folder: complete, repeatable, and bad input is one line."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,9 +25,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "potp2p.training.prepare", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
+    return prepare.main()
 
 
 def test_equal_orders_give_equal_bytes_and_seeds_change_the_weights(tmp_path: Path) -> None:
@@ -77,14 +76,14 @@ def test_too_little_data_is_refused(tmp_path: Path) -> None:
         cut({"labels": np.zeros(2, np.int64)}, 3)
 
 
-def test_own_model_and_data_become_a_package(tmp_path: Path) -> None:
+def test_own_model_and_data_become_a_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, data, out = tmp_path / "vit.json", tmp_path / "data.npz", tmp_path / "out"
     config.write_text(json.dumps(VIT))
     np.savez(data, x=np.random.default_rng(0).normal(size=(90, 1, 8, 8)), y=np.arange(90) % 3)
-    done = run(
-        "--config", str(config), "--data", str(data), "--out", str(out), "--mode", "gradient"
-    )
-    assert done.returncode == 0, done.stderr
+    own = ("--config", str(config), "--data", str(data), "--mode", "gradient")
+    assert run(monkeypatch, *own, "--out", str(out)) == 0
     assert read_rules(out).mode is Mode.GRADIENT
 
 
@@ -103,6 +102,5 @@ def test_bad_arguments_are_one_line_and_exit_code_3(
         ["--config", str(config), "--data", str(pickled), "--out", str(tmp_path / "out")],
         ["--example", "digits", "--out", str(config / "under a file")],
     ):
-        monkeypatch.setattr(sys, "argv", ["prepare", *arguments])
-        assert prepare.main() == 3, arguments
+        assert run(monkeypatch, *arguments) == 3, arguments
         assert capsys.readouterr().err.count("\n") == 1

@@ -144,3 +144,19 @@ def test_an_exponent_one_off_passes_only_next_to_a_power_of_two(local: Package) 
         coarse = d8.Payload(lease(), halved_P, exponents_C + 1, np.empty(0, np.int32))
         distances = measure(layout, coarse, replay, limits_of(local))
         assert distances.exponents_fit is fits
+
+
+@pytest.mark.parametrize(("offset", "excess"), [(0.0, 0.0), (0.49, 0.0), (0.75, 0.25), (2.0, 1.5)])
+def test_distance_is_what_exceeds_half_a_step(local: Package, offset: float, excess: float) -> None:
+    layout = local.initial.layout
+    values_P = np.full(layout.parameter_count, 100, np.int8)
+    exponents_C = np.full(layout.chunk_starts_C.size, -10, np.int8)
+    payload = d8.Payload(lease(), values_P, exponents_C, np.empty(0, np.int32))
+    update_P = np.full(layout.parameter_count, (100 + offset) * 2.0**-10, np.float32)
+    replay = replace(
+        work_of(local), update_P=update_P, gradient_squares_C=np.ones(exponents_C.size)
+    )
+    distances = measure(layout, payload, replay, limits_of(local))
+    expected = excess / (100 + offset) * 1e6
+    assert distances.overall == pytest.approx(expected, abs=1)
+    assert distances.tensor_max == pytest.approx(expected, abs=1)
