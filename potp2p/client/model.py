@@ -1,5 +1,9 @@
 """A checkpoint turned into the `model.safetensors` that `from_pretrained` loads, without torch."""
 
+import json
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,3 +23,15 @@ def write_model(checkpoint: Path, target: Path) -> None:
         if name.startswith(prefix)
     }
     save_file(kept, target, metadata={"format": "pt"})
+
+
+def write_model_folder(
+    out: Path, configuration: Path, checkpoint: Path, receipt: Mapping[str, object]
+) -> None:
+    """Write config, weights and receipt; a folder is never left with half a model."""
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(configuration, out / "config.json")
+    partial = out / "model.safetensors.partial"
+    write_model(checkpoint, partial)
+    os.replace(partial, out / "model.safetensors")
+    (out / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")

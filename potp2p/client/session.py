@@ -4,9 +4,6 @@ A client's connection to the network: a light peer with an account and a blob st
 Nothing a peer answers is believed without a proof under a header that a quorum sealed.
 """
 
-import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -15,8 +12,9 @@ from typing import TypeVar
 
 import trio
 
+from potp2p.client.certificates import verify_certificate_file
 from potp2p.client.light import Proved, Trust, trust_in, verify_reply
-from potp2p.client.model import write_model
+from potp2p.client.model import write_model_folder
 from potp2p.client.package import Package
 from potp2p.client.progress import OVER, TaskProgress, progress_of
 from potp2p.exchange.blobs import BlobExchange
@@ -46,6 +44,7 @@ from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.keys import account_key, chain_key, task_key
 from potp2p.protocol.ledger.records import Account, Chain, Task, TaskStatus
 from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
+from potp2p.protocol.wire.certificates import CertificateRequest
 from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.manifests import MODEL_FILE
@@ -124,6 +123,27 @@ class Client:
         """Return the record about the chain."""
         return _require(Chain, await self.query(chain_key()), "chain record")
 
+    async def certificate(self, height: Height) -> bytes:
+        """Return a height's certificate file, verified; MissingError where there is none."""
+        failure = "no peer connected"
+        for peer in dict.fromkeys((*self.network.directory.peers(), *self.validators)):
+            try:
+                answer = await self.network.streams.request(
+                    peer,
+                    StreamProtocol.CERTIFICATES,
+                    encode(CertificateRequest(height)),
+                    deadline_seconds=QUERY_SECONDS,
+                )
+                verify_certificate_file(answer, self.trust.chain_id, self.validators)
+            except PeerError as error:
+                self.network.directory.penalise(peer, error)
+                failure = str(error)
+            except UnreachableError as error:
+                failure = str(error)
+            else:
+                return answer
+        raise MissingError(f"no certificate of height {height}: {failure}")
+
     async def account(self, account: AccountId) -> Account:
         """Return an account; one that nobody has paid yet is empty."""
         proved = await self.query(account_key(account))
@@ -144,7 +164,9 @@ class Client:
         root = await pack(package.folder, package.rules, self.store)
         await self.network.directory.provide(root)
         action = SubmitTask(root, budget, package.rules)
-        return TaskId(await self._send(action, Amount(budget + fee), fee))
+        task = TaskId(await self._send(action, Amount(budget + fee), fee))
+        await self.task(task)
+        return task
 
     async def cancel_task(self, task: TaskId, fee: Amount) -> Digest:
         """End an own task at the end of its round."""
@@ -181,17 +203,12 @@ class Client:
         files = PackageFiles(self.blobs)
         configuration = await files.file(record.package_root, MODEL_FILE, hints)
         checkpoint = await self.blobs.fetch(BlobId(theta), hints, bytes_max=BLOB_BYTES_MAX)
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(configuration, out / "config.json")
-        partial = out / "model.safetensors.partial"
-        write_model(checkpoint, partial)
-        os.replace(partial, out / "model.safetensors")
         losses = record.losses
         loss = (record.best_loss if best else losses[-1]) / 1e6 if losses else None
         receipt = asdict(progress_of(task, record, self._seen_height))
         receipt |= {"checkpoint": theta.hex(), "package_root": record.package_root.hex()}
         receipt |= {"chain_id": self.trust.chain_id.hex(), "loss": loss}
-        (out / "receipt.json").write_text(json.dumps(receipt, indent=2) + "\n")
+        await trio.to_thread.run_sync(write_model_folder, out, configuration, checkpoint, receipt)
         return FetchedModel(out, theta.hex(), record.round, loss)
 
     async def _send(self, action: Paid, cost: Amount, fee: Amount) -> Digest:

@@ -39,6 +39,8 @@ class StreamProtocol(StrEnum):
     """Request: a manifest or one chunk."""
     QUERY = "query"
     """Request: a state record with its proof under a sealed header."""
+    CERTIFICATES = "certificates"
+    """Request: the certificate of a height with its proofs."""
     SUBMIT = "submit"
     """Request: take this transaction."""
     CONSENSUS = "consensus"

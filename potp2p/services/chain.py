@@ -111,6 +111,17 @@ class ChainService:
             raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
         verify_seal(sealed.seal, self.prospects.nodes, self.chain_id)
 
+    def _kept_for_certificates(self, height: Height) -> dict[bytes, bytes]:
+        """Return what an export of this height needs after the state has moved on."""
+        certificate = self.prospects.certificate
+        if not certificate.ranking:
+            return {}
+        kept = {certificate_name(height): encode(certificate)}
+        name = weights_name(certificate.weights_root)
+        if self.store.get_metadata(name) is None:
+            kept[name] = encode(self.prospects.weights)
+        return kept
+
     async def commit(self, block: Block, seal: Seal) -> None:
         """Store a decided block, its seal and the new state in one synced transaction."""
         try:
@@ -130,6 +141,7 @@ class ChainService:
             transaction_ids=tuple(
                 transaction_id(decode_transaction(each).body) for each in block.transactions
             ),
+            metadata=self._kept_for_certificates(body.height),
         )
         self.head_validators = self.prospects.nodes
         self.head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
@@ -138,6 +150,16 @@ class ChainService:
         self.prospects = self.ledger.prospects(block.header)
         self.bell.ring(body.height)
         self.mempool.settle(block.transactions)
+
+
+def certificate_name(height: Height) -> bytes:
+    """Return the name under which the certificate of a height is kept."""
+    return b"certificate/" + height.to_bytes(8, "big")
+
+
+def weights_name(root: Digest) -> bytes:
+    """Return the name under which frozen weights are kept: their root in the certificate."""
+    return b"weights/" + root
 
 
 def stored_head(store: ChainStore, chain_id: ChainId) -> Head:

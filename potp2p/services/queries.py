@@ -7,10 +7,15 @@ import trio
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import NodeId
 from potp2p.network.ports import StreamProtocol, Streams
+from potp2p.protocol.incentives.lottery import prove_ranking
+from potp2p.protocol.ledger.epochs import weights_of
+from potp2p.protocol.ledger.records import CycleWeights
 from potp2p.protocol.ledger.tree import prove
+from potp2p.protocol.wire.blocks import Block, Seal
+from potp2p.protocol.wire.certificates import Certificate, CertificateFile, CertificateRequest
 from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.services.chain import ChainService
+from potp2p.services.chain import ChainService, certificate_name, weights_name
 from potp2p.storage.ports import ChainStore
 
 
@@ -26,11 +31,32 @@ class QueryService:
     def __post_init__(self) -> None:
         self.streams.serve(StreamProtocol.GENESIS, self.answer_genesis)
         self.streams.serve(StreamProtocol.QUERY, self.answer_query)
+        self.streams.serve(StreamProtocol.CERTIFICATES, self.answer_certificate)
 
     async def answer_genesis(self, _peer: NodeId, _body: bytes) -> bytes:
         """Serve the genesis document: a newcomer knows only an address."""
         await trio.lowlevel.checkpoint()
         return self.genesis
+
+    async def answer_certificate(self, _peer: NodeId, body: bytes) -> bytes:
+        """Serve the certificate of a height with header, seal and the proofs of its draws."""
+        height = decode(CertificateRequest, body).height
+        await trio.lowlevel.checkpoint()
+        stored = self.store.block(height)
+        kept = self.store.get_metadata(certificate_name(height))
+        if stored is None or kept is None:
+            raise PeerError(RejectionReason.NOT_FOUND, f"no certificate of height {height}")
+        certificate = decode(Certificate, kept)
+        weights = self.store.get_metadata(weights_name(certificate.weights_root))
+        assert weights is not None, "stored with the first certificate that names them"
+        return encode(
+            CertificateFile(
+                certificate,
+                decode(Block, stored[0]).header,
+                decode(Seal, stored[1]),
+                prove_ranking(certificate, weights_of(decode(CycleWeights, weights))),
+            )
+        )
 
     async def answer_query(self, _peer: NodeId, body: bytes) -> bytes:
         """Serve one record of the state after the head, with its proof under the sealed header."""

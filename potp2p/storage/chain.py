@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, cast
 
 import cbor2
@@ -94,6 +95,7 @@ class LmdbChainStore:
         node_writes: Mapping[bytes, bytes | None],
         receipts: Sequence[bytes] = (),
         transaction_ids: Sequence[Digest] = (),
+        metadata: Mapping[bytes, bytes] = MappingProxyType({}),  # noqa: B008  # frozen
     ) -> None:
         """Store the next height and its state in one transaction; durable on return."""
         assert len(state_root) == DIGEST_BYTES, len(state_root)
@@ -114,6 +116,9 @@ class LmdbChainStore:
                 for name in sorted(writes):
                     assert 0 < len(name) <= KEY_BYTES_MAX, len(name)
                     transaction.put(table, name, writes[name])
+            for name in sorted(metadata):
+                assert name != HEAD_KEY
+                transaction.put(Table.METADATA, name, metadata[name])
             transaction.put(Table.METADATA, HEAD_KEY, key + state_root)
 
         await self.environment.write(write)

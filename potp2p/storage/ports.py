@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from potp2p.foundation.types import BlobId, Digest, Height
+
+
+_NO_METADATA: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,13 @@ class ChainStore(Protocol):
         node_writes: Mapping[bytes, bytes | None],
         receipts: Sequence[bytes] = (),
         transaction_ids: Sequence[Digest] = (),
+        metadata: Mapping[bytes, bytes] = _NO_METADATA,
     ) -> None:
         """
         Store the next height and its state in one transaction; durable on return.
 
         Height 0 is genesis and has neither block nor seal: both are empty. None deletes a key.
+        `metadata` is kept beside the chain in the same transaction.
         """
 
 

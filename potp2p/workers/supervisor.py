@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 import trio
+from trio_typing import TaskStatus
 
 from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.limits import (
@@ -294,7 +295,7 @@ class Workers:
             for name in devices
         )
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep one process per device; ends by cancellation, with every process ended."""
         async with trio.open_nursery() as nursery:
             for device in self._devices:

@@ -1,4 +1,4 @@
-"""The draw of a height's authors from frozen weights, and its check from proofs alone (DESIGN 9)."""
+"""The draw of a height's authors from frozen weights, and its check from proofs alone."""
 
 from collections.abc import Container, Sequence
 from typing import Final
@@ -54,6 +54,12 @@ def prove_draw(
     drawn = draw_miners(beacon, height, weights, barred)
     proofs = tuple(prove_weight(weights, index) for index in drawn)
     return DrawProof(proofs, len(ranking_of(drawn, weights, barred)))
+
+
+def prove_ranking(certificate: Certificate, weights: Weights) -> DrawProof:
+    """Show the draws behind a certificate; who was drawn and is not ranked had lost its rank."""
+    barred = frozenset(node for node, _ in weights) - frozenset(certificate.ranking)
+    return prove_draw(certificate.beacon, certificate.height, weights, barred)
 
 
 def verify_draw(certificate: Certificate, proof: DrawProof) -> None:

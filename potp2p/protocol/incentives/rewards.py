@@ -58,7 +58,7 @@ def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee
 def block_subsidy(
     burned_by_cycle: Sequence[int], consensus: ConsensusParameters, money: MoneyParameters
 ) -> Amount:
-    """Return what a ranked author earns: at most what the window burned per block, plus the floor."""
+    """Return what a ranked author earns: what the window burned per block, plus the floor."""
     blocks = consensus.lottery_cycles * consensus.cycle_blocks
     return Amount(sum(burned_by_cycle) // blocks + money.subsidy_floor)
 

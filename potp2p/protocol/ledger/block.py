@@ -39,7 +39,7 @@ from potp2p.protocol.ledger.epochs import (
     weights_of,
 )
 from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
-from potp2p.protocol.ledger.records import Receipt, TaskStatus
+from potp2p.protocol.ledger.records import CycleWeights, Receipt, TaskStatus
 from potp2p.protocol.ledger.rounds import advance_rounds
 from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
@@ -87,6 +87,8 @@ class Prospects:
     """Their beacon anchors; NO_DIGEST where none is registered."""
     primaries: tuple[ValidatorIndex, ...]
     ranking: tuple[NodeId, ...]
+    weights: CycleWeights
+    """Frozen weights of the cycle, which the ranking was drawn from."""
     certificate: Certificate
     certificate_hash: Digest
     next_validators_hash: Digest
@@ -117,7 +119,8 @@ class Ledger:
         state = self.state()
         height = self._open(state, parent)
         chain = state.chain()
-        weights = weights_of(state.frozen_weights(chain.cycle))
+        frozen = state.frozen_weights(chain.cycle)
+        weights = weights_of(frozen)
         certificate = Certificate(
             chain_id=self.chain_id,
             cycle=chain.cycle,
@@ -136,6 +139,7 @@ class Ledger:
             anchors=tuple(seat.anchor for seat in chain.seats),
             primaries=primaries(chain, height),
             ranking=certificate.ranking,
+            weights=frozen,
             certificate=certificate,
             certificate_hash=tagged_hash(CERTIFICATE_DOMAIN, encode(certificate)),
             next_validators_hash=next_validators_hash(chain),

@@ -1,9 +1,9 @@
 """
 Blocks: a body that an author signs, a frame that the first primary adds, a seal by a quorum.
 
-The block hash covers body, author's signature and frame, so that a re-proposal in a later view keeps
-all three. The frame of h is executed first thing in h+1: the state root in the body of h does not
-depend on who proposes it (DESIGN section 4).
+The block hash covers body, author's signature and frame, so that a re-proposal in a later view
+keeps all three. The frame of h is executed first thing in h+1: the state root in the body of h
+does not depend on who proposes it (DESIGN section 4).
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,10 @@
-"""Certificates: the sealed proof of who won a height's draw, and the intervals that redo it offline."""
+"""Certificates: the sealed proof of who won a height's draw, and the intervals that redo it."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from potp2p.foundation.limits import AUTHORS_RANKED
+from potp2p.protocol.wire.blocks import Header, Seal
 from potp2p.protocol.wire.fields import (
     AmountField,
     ChainField,
@@ -62,3 +63,25 @@ class DrawProof:
     draws: Annotated[tuple[WeightProof, ...], Many(DRAWS_MAX)]
     ranked: Annotated[int, Uint(AUTHORS_RANKED + 1)]
     """How many of the drawn hold a rank; the others had lost it for the cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequest:
+    """The certificate of one height, with everything that proves it."""
+
+    height: HeightField
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFile:
+    """
+    What an export holds: it is checked offline from the validators' keys of its epoch alone.
+
+    The header commits to the certificate's hash and to the chain before it; the seal is a quorum's
+    signature on that header; the draws redo the lottery under the certificate's weights root.
+    """
+
+    certificate: Certificate
+    header: Header
+    seal: Seal
+    draw: DrawProof

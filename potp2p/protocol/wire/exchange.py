@@ -1,4 +1,4 @@
-"""Requests between nodes: who are you, sealed blocks, chunks, state records with proof, submission."""
+"""Requests between nodes: hello, sealed blocks, chunks, state records with proof, submission."""
 
 from dataclasses import dataclass
 from enum import IntEnum, unique

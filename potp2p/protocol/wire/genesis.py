@@ -1,4 +1,4 @@
-"""The genesis document: parameters, first accounts and first validators; its SHA-256 is the chain id."""
+"""The genesis document: parameters, first accounts and validators; its hash is the chain id."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -48,7 +48,7 @@ class MoneyParameters:
     subsidy_floor: AmountField
     """Per block."""
     sponsor_bond: AmountField
-    """What the sponsor account bonds for each newly registered miner, while it can; zero: nothing."""
+    """What the sponsor account bonds for each new miner, while it can; zero: nothing."""
     slash_share: PpmField
     """Part of a bond that a failed audit costs; half of it is burned."""
     ban_blocks: CountField

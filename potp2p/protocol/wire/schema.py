@@ -1,10 +1,10 @@
 """
 Messages described once: a frozen dataclass whose annotations are also its bounds.
 
-Every field is `Annotated` with one of the markers below, or is itself such a dataclass, a tuple of
-them, or an optional one. `encode` writes fields in order as one CBOR array; `decode` reads untrusted
-bytes back and applies each bound before a value is built. A union of dataclasses with a `KIND`
-number is written as `[KIND, *fields]`. There are no default values on the wire.
+Every field is `Annotated` with one of the markers below, or is itself such a dataclass, a tuple
+of them, or an optional one. `encode` writes fields in order as one CBOR array; `decode` reads
+untrusted bytes back and applies each bound before a value is built. A union of dataclasses with a
+`KIND` number is written as `[KIND, *fields]`. There are no default values on the wire.
 """
 
 from collections.abc import Callable
@@ -72,9 +72,7 @@ def encode(message: object) -> bytes:
     return encode_array(cast("list[object]", _codec_of(type(message))[0](message)))
 
 
-def decode(
-    kind: type[Message], encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX
-) -> Message:
+def decode(kind: type[Message], encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Message:
     """Parse untrusted bytes as one message, raising PeerError on any defect."""
     return cast("Message", _codec_of(kind)[1](decode_array(encoded, bytes_max=bytes_max)))
 

@@ -30,7 +30,7 @@ class Optimizer(IntEnum):
 
 @unique
 class ToleranceClass(IntEnum):
-    """Which honest distance a replay may show; `protocol/verification/tolerance.py` has the numbers."""
+    """Which honest distance a replay may show; `verification/tolerance.py` has the numbers."""
 
     SMOOTH = 0
     """fp32, smooth activations (class S)."""
@@ -50,7 +50,7 @@ class Objective(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """What is trained: named so that worker, price and limits can be checked before any download."""
+    """What is trained: named so that limits can be checked before any download."""
 
     architecture: Annotated[str, Text(64)]
     """`model_type` of the transformers configuration, from the allow-list."""

@@ -1,5 +1,5 @@
 """
-Transactions: paid ones carry a nonce and a fee, free ones are allowed once per lease, audit or seat.
+Transactions: paid ones carry nonce and fee, free ones are allowed once per lease, audit or seat.
 
 A transaction's id hashes its body without the signature, so one statement has one id.
 """
@@ -111,7 +111,7 @@ class AttestPackage:
 
 @dataclass(frozen=True, slots=True)
 class Contribute:
-    """Claim a lease's result; payload id and trace commitment hash in miner, task, round and shard."""
+    """Claim a lease's result; payload id and trace commitment hash in the lease."""
 
     KIND: ClassVar = 19
     task: TaskField
@@ -138,7 +138,7 @@ class Attest:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """A validator's theta(t+1): the root over parameters, buffers and optimizer state, and its loss."""
+    """A validator's theta(t+1): root over parameters, buffers and optimizer state, and its loss."""
 
     KIND: ClassVar = 21
     task: TaskField
@@ -244,5 +244,3 @@ class Transaction:
 
     body: TransactionBody
     signature: SignatureField
-
-
