@@ -99,6 +99,8 @@ WORKER_ATTEMPTS_MAX: Final = 3
 WORKER_QUEUE_MAX: Final = 1_024
 """Commands waiting per device: every shard of one full round."""
 
+STATUS_ROOTS_KEPT: Final = 64
+"""Roots in a status: half a minute of devnet blocks, so that onlookers find a common height."""
 STATUS_BYTES_MAX: Final = 4 << 20
 """One status document: a full list of tasks and leases, with room."""
 STATUS_CONNECTIONS_MAX: Final = 16

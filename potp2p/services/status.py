@@ -1,9 +1,10 @@
 """Gathers the frozen NodeStatus from what the other services say about themselves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from potp2p.foundation.types import AccountId
+from potp2p.foundation.limits import STATUS_ROOTS_KEPT
+from potp2p.foundation.types import AccountId, Height
 from potp2p.network.ports import NetworkFacts
 from potp2p.observability.status import (
     ChainStatus,
@@ -14,12 +15,14 @@ from potp2p.observability.status import (
     NodeStatus,
     PeerToPeerStatus,
     Reason,
+    RootLine,
     StateCode,
     TaskLine,
 )
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.records import LeaseStatus, Task
-from potp2p.protocol.wire.blocks import RANK_NONE
+from potp2p.protocol.wire.blocks import RANK_NONE, Block
+from potp2p.protocol.wire.schema import decode
 from potp2p.services.chain import ChainService
 from potp2p.services.logbook import LogBook
 from potp2p.services.mempool import Mempool
@@ -52,6 +55,7 @@ class StatusService:
     _since: float = 0.0
     _block_time: float | None = None
     _block_height: int = -1
+    _roots: dict[int, str] = field(default_factory=dict[int, str])
 
     def snapshot(self) -> NodeStatus:
         """Return everything a face may show, as of now."""
@@ -103,7 +107,21 @@ class StatusService:
             pending_transactions=len(self.mempool),
             supply=record.supply,
             burned=record.burned,
+            recent_roots=self._recent_roots(),
         )
+
+    def _recent_roots(self) -> tuple[RootLine, ...]:
+        """Return the roots of the latest headers; each block is read from the store once."""
+        top = self.chain.head.height
+        wanted = range(max(1, top + 1 - STATUS_ROOTS_KEPT), top + 1)
+        for height in wanted:
+            if height not in self._roots:
+                stored = self.chain.store.block(Height(height))
+                if stored is not None:
+                    self._roots[height] = decode(Block, stored[0]).header.body.state_root.hex()
+        for height in sorted(self._roots)[:-STATUS_ROOTS_KEPT]:
+            del self._roots[height]
+        return tuple(RootLine(height, root) for height, root in sorted(self._roots.items()))
 
     def _network(self) -> PeerToPeerStatus:
         facts = self.network_facts()
