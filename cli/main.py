@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli.commands import chain, devnet, init, start, status, task, wallet
+from cli.commands import certificate, chain, devnet, init, start, status, task, wallet
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
 from cli.output import print_lines
 from potp2p.foundation.version import VERSION
@@ -26,6 +26,7 @@ application.command("status")(status.status)
 application.command("devnet")(devnet.devnet)
 application.add_typer(wallet.application, name="wallet")
 application.add_typer(task.application, name="task")
+application.add_typer(certificate.application, name="certificate")
 application.add_typer(chain.application, name="chain")
 
 
