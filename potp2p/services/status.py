@@ -179,8 +179,9 @@ class StatusService:
             for round_ in state.task(task_id).open_rounds:
                 for row in state.round(task_id, round_).leases:
                     if row.miner == self.keys.node_id:
-                        lease = state.lease(task_id, round_, row.shard)
-                        count += lease.status in waiting
+                        # Settled leases of a round go before the round itself does.
+                        lease = state.find_lease(task_id, round_, row.shard)
+                        count += lease is not None and lease.status in waiting
         return count
 
     def _tasks(self) -> tuple[TaskLine, ...]:
