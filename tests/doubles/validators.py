@@ -1,7 +1,6 @@
 """Validators of the real service over memory: keys, disks that forget, a chain without money."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
@@ -40,6 +39,7 @@ from tests.doubles.network import MemoryHub, MemoryNetwork
 CHAIN = ChainId(sha256(b"consensus tests"))
 OTHER_CHAIN = ChainId(sha256(b"another network"))
 TIMING = Timing(block_interval=500, view_timeout=1_000, view_step=700, view_cap=10_000)
+EPOCH = Epoch(0)
 NOTHING = Digest(bytes(32))
 
 
@@ -137,17 +137,30 @@ class MemoryChain:
     own: NodeId
     blocks: list[tuple[Block, Seal]] = field(default_factory=list[tuple[Block, Seal]])
     transactions: tuple[bytes, ...] = ()
+    rank: Rank = RANK_NONE
+    state_root: Digest = NOTHING
+    """Of own choices; any other than zero is a lie."""
+    never_chooses: bool = False
     decided_at: list[float] = field(default_factory=list[float])
     checks: int = 0
-    epoch: Epoch = Epoch(0)
+    epoch: Epoch = EPOCH
 
     async def candidate(self, height: Height, view: View) -> Block:
         """Return an own block."""
         await trio.lowlevel.checkpoint()
+        if self.never_chooses:
+            await trio.sleep_forever()
         facts = self.next_height()
         assert facts.seat is not None
         assert facts.height == height
-        return make_block(facts, facts.seat, view, transactions=self.transactions)
+        return make_block(
+            facts,
+            facts.seat,
+            view,
+            rank=self.rank,
+            transactions=self.transactions,
+            state_root=self.state_root,
+        )
 
     async def check(self, block: Block, _block_hash: Digest, *, first_proposal: bool) -> bool:
         """Accept what stands on the head and reproduces the state."""
@@ -242,15 +255,8 @@ def make_validators(size: int, hub: MemoryHub, *, seats: int | None = None) -> l
     return validators
 
 
-@contextmanager
-def failing_after(seconds: float) -> Iterator[None]:
-    """Fail a test whose virtual time runs out."""
-    with trio.fail_after(seconds):
-        yield
-
-
 async def until(condition: Callable[[], bool], *, seconds: float = 120) -> None:
     """Return once a condition holds, looking every virtual 10 ms."""
     with trio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # virtual time; conditions are over several nodes
             await trio.sleep(0.01)

@@ -1,0 +1,123 @@
+"""The signing guard: one statement for each place, in rising order, across crashes."""
+
+import pytest
+
+from potp2p.foundation.errors import UnsafeError
+from potp2p.protocol.crypto.signing import verify_signature
+from potp2p.protocol.wire.consensus import Statement
+from potp2p.protocol.wire.schema import encode
+from potp2p.services.consensus_guard import SigningGuard
+from tests.doubles.committee import (
+    APPLE,
+    PEAR,
+    certificate,
+    commit,
+    prepare,
+    propose,
+    view_change,
+)
+from tests.doubles.validators import CHAIN, OTHER_CHAIN, MemoryRecord, key_of
+
+LADDER: tuple[Statement, ...] = (
+    propose(1, APPLE).statement,
+    prepare(1, APPLE).statement,
+    commit(1, APPLE).statement,
+    view_change(1, 1).statement,
+    propose(1, APPLE, view=1).statement,
+    prepare(1, APPLE, view=1).statement,
+    commit(1, APPLE, view=1).statement,
+    view_change(1, 3).statement,
+    prepare(1, APPLE, height=2).statement,
+)
+
+
+def guard_on(record: MemoryRecord) -> SigningGuard:
+    """Return a guard as a fresh process builds it."""
+    return SigningGuard(key_of(1), CHAIN, record)
+
+
+def test_signature_verifies_on_this_chain_and_on_no_other() -> None:
+    statement = prepare(1, APPLE).statement
+    signature = guard_on(MemoryRecord()).sign(statement)
+
+    verify_signature(key_of(1).node_id, signature, statement.DOMAIN, CHAIN, encode(statement))
+    for domain, chain in ((statement.DOMAIN, OTHER_CHAIN), ("potp2p/consensus/commit/1", CHAIN)):
+        with pytest.raises(Exception, match="bad_signature"):
+            verify_signature(key_of(1).node_id, signature, domain, chain, encode(statement))
+
+
+async def test_places_are_signed_in_rising_order_and_the_same_bytes_may_repeat() -> None:
+    record = MemoryRecord()
+    for statement in LADDER:
+        guard = guard_on(record)
+        first = guard.sign(statement)
+        await guard.sync()
+        assert guard_on(record).sign(statement) == first
+
+
+@pytest.mark.parametrize("last", range(1, len(LADDER)))
+async def test_nothing_below_the_last_place_is_signed_after_a_crash(last: int) -> None:
+    record = MemoryRecord()
+    guard = guard_on(record)
+    guard.sign(LADDER[last])
+    await guard.sync()
+
+    for statement in LADDER[:last]:
+        with pytest.raises(UnsafeError):
+            guard_on(record).sign(statement)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (propose(1, APPLE), propose(1, PEAR)),
+        (prepare(1, APPLE), prepare(1, PEAR)),
+        (commit(1, APPLE), commit(1, PEAR)),
+        (view_change(1, 1), view_change(1, 1, certificate=certificate(APPLE, (0, 1, 2)))),
+    ],
+)
+async def test_second_statement_in_one_place_is_refused_before_and_after_a_crash(
+    first: object, second: object
+) -> None:
+    record = MemoryRecord()
+    guard = guard_on(record)
+    guard.sign(first.statement)  # type: ignore[attr-defined]
+    with pytest.raises(UnsafeError):
+        guard.sign(second.statement)  # type: ignore[attr-defined]
+    await guard.sync()
+
+    with pytest.raises(UnsafeError):
+        guard_on(record).sign(second.statement)  # type: ignore[attr-defined]
+
+
+async def test_refused_statement_leaves_the_record_alone() -> None:
+    record = MemoryRecord()
+    guard = guard_on(record)
+    guard.sign(prepare(1, APPLE).statement)
+    await guard.sync()
+    kept = record.content
+
+    with pytest.raises(UnsafeError):
+        guard.sign(prepare(1, PEAR).statement)
+    await guard.sync()
+
+    assert record.content == kept
+
+
+async def test_record_is_written_once_for_each_place() -> None:
+    record = MemoryRecord()
+    guard = guard_on(record)
+    for _ in range(3):
+        guard.sign(prepare(1, APPLE).statement)
+        await guard.sync()
+
+    assert record.order == ["guard"]
+
+
+def test_journal_that_contradicts_the_record_is_refused() -> None:
+    guard = guard_on(MemoryRecord())
+    guard.sign(prepare(1, APPLE).statement)
+
+    guard.restore(prepare(1, APPLE).statement)
+    with pytest.raises(UnsafeError):
+        guard.restore(prepare(1, PEAR).statement)
