@@ -22,6 +22,7 @@ import torch
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
 from potp2p.foundation.types import AccountId, Digest, MicroNats, Round, ShardIndex, TaskId
 from potp2p.protocol.scheduling.task_text import parse
+from potp2p.protocol.wire.manifests import root_of
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.training.aggregation import aggregate, apply_update
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint, read_checkpoint
@@ -147,7 +148,8 @@ def main() -> int:
         encoded = encode_checkpoint(checkpoint)
         if arguments.out is not None:
             write_file(cast("Path", arguments.out), encoded)
-        sys.stdout.write(json.dumps({"sha256": sha256(encoded).hexdigest()}) + "\n")
+        result = {"sha256": sha256(encoded).hexdigest(), "checkpoint": root_of(encoded).hex()}
+        sys.stdout.write(json.dumps(result) + "\n")
     except Potp2pError as error:
         sys.stderr.write(f"central: {error}\n")
         return 3

@@ -66,6 +66,8 @@ class ClaimedLease:
     shard: ShardIndex
     miner: NodeId
     payload: BlobId
+    diverged: bool
+    """Claimed not to be finite: its payload is all zero and takes no part in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,7 @@ def _claimed(
     for row in record.leases:
         lease = state.lease(task_id, round_, row.shard)
         if lease.claim is not None:
-            yield ClaimedLease(row.shard, lease.miner, lease.claim.payload)
+            yield ClaimedLease(row.shard, lease.miner, lease.claim.payload, lease.claim.diverged)
 
 
 def _attests_of(state: State, node: NodeId) -> Iterator[AttestDuty]:
@@ -256,7 +258,7 @@ def _results_of(state: State, node: NodeId) -> Iterator[ResultDuty]:
         if record.phase is not RoundPhase.RESULT or said:
             continue
         accepted = tuple(
-            ClaimedLease(shard, lease.miner, lease.claim.payload)
+            ClaimedLease(shard, lease.miner, lease.claim.payload, lease.claim.diverged)
             for shard, lease in accepted_set(state, task_id, task.round)
             if lease.claim is not None
         )

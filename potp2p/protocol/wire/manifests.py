@@ -16,7 +16,7 @@ from potp2p.foundation.limits import (
     SHARDS_MAX,
 )
 from potp2p.foundation.types import BlobId, Digest
-from potp2p.protocol.crypto.hashing import tagged_hash
+from potp2p.protocol.crypto.hashing import sha256, tagged_hash
 from potp2p.protocol.wire.fields import BlobField
 from potp2p.protocol.wire.schema import Many, Octets, Text, Uint, decode, encode
 
@@ -71,6 +71,12 @@ class PackageManifest:
 def blob_id(manifest: Manifest) -> BlobId:
     """Return the content address of the file a manifest describes."""
     return BlobId(tagged_hash(BLOB_DOMAIN, encode(manifest)))
+
+
+def root_of(content: bytes) -> BlobId:
+    """Return the content address of a file that is in memory."""
+    chunks = (content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES))
+    return blob_id(Manifest(len(content), b"".join(sha256(chunk) for chunk in chunks)))
 
 
 def decode_manifest(encoded: bytes, expected: BlobId) -> Manifest:
