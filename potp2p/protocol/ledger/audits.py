@@ -14,13 +14,11 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import split
+from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.context import BlockContext, Sender, require, weak_quorum
 from potp2p.protocol.ledger.money import PPM, burn, credit, payout_of, slash
 from potp2p.protocol.ledger.records import (
-    Audit,
-    AuditorRecord,
-    AuditReport,
     LeaseRecord,
     LeaseStatus,
     RoundPhase,

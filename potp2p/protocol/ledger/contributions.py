@@ -65,9 +65,7 @@ def apply_attest(state: State, sender: Sender, action: Attest) -> None:
     require_seat(state.chain(), sender.node)
     _, record = _round_in_work(state, action.task, action.round)
     require(record.phase is not RoundPhase.CLAIMS, RejectionReason.TOO_EARLY, "claims go on")
-    require(
-        record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed"
-    )
+    require(record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed")
     marked = bits_of(action.bitmap, len(record.leases))
     for place in marked:
         lease = state.lease(action.task, action.round, record.leases[place].shard)
@@ -82,9 +80,7 @@ def apply_attest(state: State, sender: Sender, action: Attest) -> None:
             others.append(each)
             continue
         before = set(bits_of(each.bitmap, len(record.leases)))
-        require(
-            before < set(marked), RejectionReason.DUPLICATE, "attestation that adds nothing"
-        )
+        require(before < set(marked), RejectionReason.DUPLICATE, "attestation that adds nothing")
     attestations = (*others, Attestation(sender.node, action.bitmap))
     state.put_round(action.task, action.round, replace(record, attestations=attestations))
 
@@ -102,9 +98,7 @@ def apply_round_result(state: State, sender: Sender, action: RoundResult) -> Non
         "the result was posted by this validator",
     )
     vote = ResultVote(sender.node, action.root, action.evaluation_loss)
-    state.put_round(
-        action.task, action.round, replace(record, results=(*record.results, vote))
-    )
+    state.put_round(action.task, action.round, replace(record, results=(*record.results, vote)))
 
 
 def bits_of(bitmap: bytes, leases: int) -> tuple[int, ...]:

@@ -49,7 +49,8 @@ def lease_key(task: TaskId, round_: Round, shard: ShardIndex) -> bytes:
 
 def lease_place(key: bytes) -> tuple[TaskId, Round, ShardIndex]:
     """Return task, round and shard of a lease's key."""
-    assert key[:1] == LEASE and len(key) == 1 + DIGEST_BYTES + 8, "key of no lease"
+    assert key[:1] == LEASE, "key of no lease"
+    assert len(key) == 1 + DIGEST_BYTES + 8, "key of no lease"
     parts = key[1:]
     task, numbers = TaskId(Digest(parts[:DIGEST_BYTES])), parts[DIGEST_BYTES:]
     round_ = Round(int.from_bytes(numbers[:4], "big"))

@@ -26,9 +26,7 @@ def apply_register_miner(
     require(action.stamp > before, RejectionReason.DUPLICATE, "stamp is not above the last one")
     require(action.devices >= 1, RejectionReason.OUT_OF_BOUNDS, "a rig without device")
     require(
-        is_stamp(
-            context.chain_id, sender.node, action.stamp, context.genesis.training.stamp_bits
-        ),
+        is_stamp(context.chain_id, sender.node, action.stamp, context.genesis.training.stamp_bits),
         RejectionReason.BAD_PROOF,
         "stamp without the leading zero bits",
     )
@@ -53,7 +51,7 @@ def apply_register_miner(
 
 
 def _new_miner(state: State, sender: Sender, context: BlockContext) -> Miner:
-    chain = state.chain()
+    chain = state.chain
     require(len(chain.miners) < MINERS_MAX, RejectionReason.RATE, "no room for another miner")
     state.put_chain(replace(chain, miners=tuple(sorted((*chain.miners, sender.account)))))
     _sponsor(state, sender.account, context)
@@ -123,7 +121,7 @@ def eligible_workers(
     return tuple(found)
 
 
-def book_round(
+def book_round(  # noqa: PLR0913  # what one round says about one miner
     state: State, node: NodeId, *, delivered: int, missed: int, blocks: int, deadline: int
 ) -> None:
     """Write down what a miner made of its leases of a round; a miss ends `live`."""

@@ -30,7 +30,6 @@ from potp2p.protocol.wire.fields import (
 )
 from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
 from potp2p.protocol.wire.tasks import TaskRules
-from potp2p.protocol.wire.verification import Distances, Trace
 
 LOSSES_KEPT: int = 256
 """Evaluation losses a task record keeps; older ones are in its receipts."""
@@ -105,7 +104,8 @@ class Chain:
     """Of the last lottery_cycles cycles, oldest first."""
     issued: AmountField
     """All subsidy ever paid."""
-    passed_over: Annotated[tuple[PassedOver, ...], Many(256)]
+    passed_over: Annotated[tuple[PassedOver, ...], Many(MINERS_MAX)]
+    """Ascending by author; emptied with the cycle. As many as may hold a weight can be absent."""
     revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries of the latest blocks, newest first."""
     pending_tips: AmountField
@@ -122,7 +122,7 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class CycleWeights:
-    """Lottery weights, ascending by miner: of one cycle's results, or frozen for one cycle's draws."""
+    """Lottery weights, ascending by miner: of a cycle's results, or frozen for a cycle's draws."""
 
     weights: Annotated[tuple[Weight, ...], Many(MINERS_MAX)]
 
@@ -341,39 +341,6 @@ class LeaseRecord:
     """Lottery weight booked for it; zero before, and after a rejection in time."""
     audited: bool
     """An audit was drawn for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """What an auditor opened."""
-
-    trace: Trace
-    loss_before: LossField
-    loss_after: LossField
-    distances: Distances
-
-
-@dataclass(frozen=True, slots=True)
-class AuditorRecord:
-    """One drawn auditor of a contribution."""
-
-    auditor: NodeField
-    commitment: DigestField
-    """NO_DIGEST until committed."""
-    report: AuditReport | None
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """The open audit of one contribution: commits first, then reveals."""
-
-    auditors: Annotated[tuple[AuditorRecord, ...], Many(VALIDATORS_MAX)]
-    revealing: bool
-    """Commits have ended; miner and auditors may open."""
-    deadline: HeightField
-    """Last height of the present phase."""
-    trace: Trace | None
-    """The miner's, once opened."""
 
 
 @unique

@@ -85,12 +85,10 @@ def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
     workers = eligible_workers(state, task.rules, price, context)
     if not workers:
         return
-    chain = state.chain()
+    chain = state.chain
     shards = choose_shards(task.passes, task.rules.rounds.shards_per_round)
     miners = assign(shards, workers, beacon=chain.beacon, task=task_id, round_=task.round)
-    rows = tuple(
-        LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True)
-    )
+    rows = tuple(LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True))
     for row in rows:
         state.put_lease(task_id, task.round, row.shard, _open_lease(row.miner))
     state.put_round(
@@ -245,7 +243,7 @@ def _book_miners(state: State, task_id: TaskId, round_: Round, record: RoundReco
 def accepted_set(
     state: State, task_id: TaskId, round_: Round
 ) -> tuple[tuple[ShardIndex, LeaseRecord], ...]:
-    """Return the contributions that theta(t+1) is made of, ascending by shard; none that diverged."""
+    """Return what theta(t+1) is made of, ascending by shard; none that diverged."""
     record = state.round(task_id, round_)
     leases = ((row.shard, state.lease(task_id, round_, row.shard)) for row in record.leases)
     return tuple(
@@ -274,9 +272,11 @@ def _finish(
     round_: Round,
     result: _Result | None,
 ) -> None:
-    """End a round's work: book its result, burn its share, and end the task where a rule says so."""
+    """End a round's work: book its result, burn its share, end the task where a rule says so."""
     inside = accepted_leases(state, task_id, round_)
-    _burn_share(state, context, task_id, round_, inside, advanced=result is not None)
+    burned = _burn_share(state, context, task_id, len(inside))
+    if result is not None:
+        _weigh(state, task_id, round_, inside, burned)
     record = state.round(task_id, round_)
     state.put_round(
         task_id,
@@ -310,28 +310,27 @@ def accepted_leases(
     )
 
 
-def _burn_share(
-    state: State,
-    context: BlockContext,
-    task_id: TaskId,
-    round_: Round,
-    inside: tuple[tuple[ShardIndex, LeaseRecord], ...],
-    *,
-    advanced: bool,
-) -> None:
-    """Burn the protocol's share; what a round burns is what its weights add up to (DESIGN 9)."""
+def _burn_share(state: State, context: BlockContext, task_id: TaskId, leases: int) -> int:
+    """Burn the protocol's share of a round's accepted leases; returns how much that was."""
     task = state.task(task_id)
-    burned = price_of(task.rules, task.budget, context.genesis).burned * len(inside)
+    burned = price_of(task.rules, task.budget, context.genesis).burned * leases
     assert burned <= task.escrow
     state.put_task(
         task_id,
-        replace(
-            task, escrow=Amount(task.escrow - burned), paid=Amount(task.paid + burned)
-        ),
+        replace(task, escrow=Amount(task.escrow - burned), paid=Amount(task.paid + burned)),
     )
     burn(state, burned, by_task=True)
-    if not advanced:
-        return
+    return burned
+
+
+def _weigh(
+    state: State,
+    task_id: TaskId,
+    round_: Round,
+    inside: tuple[tuple[ShardIndex, LeaseRecord], ...],
+    burned: int,
+) -> None:
+    """Scale the round's scores to weights that add up to what it burned (DESIGN 9)."""
     weighed = [
         (shard, lease)
         for shard, lease in inside
@@ -372,6 +371,6 @@ def _end_of(task: Task, *, mostly_diverged: bool) -> TaskStatus | None:
         return TaskStatus.CANCELLED
     if not task.losses or min(task.passes) < rules.finish.min_passes:
         return None
-    met = 0 < rules.finish.target_loss and task.losses[-1] <= rules.finish.target_loss
+    met = rules.finish.target_loss > 0 and task.losses[-1] <= rules.finish.target_loss
     stopped = 0 < rules.finish.patience <= task.stale_rounds
     return TaskStatus.FINISHED if met or stopped else None

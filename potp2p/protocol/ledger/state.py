@@ -16,9 +16,9 @@ from potp2p.foundation.types import (
     TaskId,
 )
 from potp2p.protocol.ledger import keys
+from potp2p.protocol.ledger.audit_records import Audit
 from potp2p.protocol.ledger.records import (
     Account,
-    Audit,
     Chain,
     CycleWeights,
     Due,

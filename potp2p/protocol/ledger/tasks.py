@@ -34,7 +34,7 @@ def apply_submit_task(
 ) -> None:
     """Escrow a budget and wait for validators to hold the package; the id is the transaction's."""
     verify_task(action.rules, action.budget, context.genesis)
-    chain = state.chain()
+    chain = state.chain
     require(
         len(chain.tasks) + len(chain.unsettled) < TASKS_ACTIVE_MAX,
         RejectionReason.RATE,
@@ -106,9 +106,7 @@ def verify_task(rules: TaskRules, budget: int, genesis: Genesis) -> None:
 
 def price_of(rules: TaskRules, budget: int, genesis: Genesis) -> LeasePrice:
     """Return the price of one accepted lease of a task."""
-    return lease_price(
-        budget, rules.rounds.rounds * rules.rounds.shards_per_round, genesis.money
-    )
+    return lease_price(budget, rules.rounds.rounds * rules.rounds.shards_per_round, genesis.money)
 
 
 def samples_of(rules: TaskRules) -> int:
@@ -134,9 +132,7 @@ def apply_attest_package(state: State, sender: Sender, action: AttestPackage) ->
     """Count a validator's word that it holds a package and could judge it, or that it is unfit."""
     require_seat(state.chain(), sender.node)
     task = state.task(action.task)
-    require(
-        task.status is TaskStatus.ATTESTING, RejectionReason.TOO_LATE, "the package is decided"
-    )
+    require(task.status is TaskStatus.ATTESTING, RejectionReason.TOO_LATE, "the package is decided")
     require(
         all(each.validator != sender.node for each in task.attestations),
         RejectionReason.DUPLICATE,
@@ -168,7 +164,7 @@ def is_over(task: Task) -> bool:
 
 def end_task(state: State, context: BlockContext, task_id: TaskId, status: TaskStatus) -> None:
     """Close a task to further rounds; money goes back once its open rounds are settled."""
-    chain = state.chain()
+    chain = state.chain
     state.put_chain(
         replace(
             chain,
@@ -176,9 +172,7 @@ def end_task(state: State, context: BlockContext, task_id: TaskId, status: TaskS
             unsettled=(*chain.unsettled, task_id),
         )
     )
-    state.put_task(
-        task_id, replace(state.task(task_id), status=status, ended=context.height)
-    )
+    state.put_task(task_id, replace(state.task(task_id), status=status, ended=context.height))
     refund_if_settled(state, task_id)
 
 
@@ -189,6 +183,6 @@ def refund_if_settled(state: State, task_id: TaskId) -> None:
         return
     credit(state, account_of(task.client), task.escrow)
     state.put_task(task_id, replace(task, escrow=Amount(0), audit_pool=Amount(0)))
-    chain = state.chain()
+    chain = state.chain
     unsettled = tuple(each for each in chain.unsettled if each != task_id)
     state.put_chain(replace(chain, unsettled=unsettled))

@@ -123,7 +123,7 @@ def apply(state: State, transaction: Transaction, context: BlockContext) -> int:
     return body.fee
 
 
-def _act(  # noqa: C901, PLR0912  # one line per kind of action is the table of contents of the law
+def _act(  # noqa: PLR0912  # one line per kind of action is the table of contents of the law
     state: State, sender: Sender, transaction: Transaction, context: BlockContext
 ) -> None:
     action = transaction.body.action

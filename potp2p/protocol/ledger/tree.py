@@ -1,10 +1,10 @@
 """
 The authenticated map: a compact sparse Merkle tree over SHA-256 of the keys.
 
-A subtree with one leaf is that leaf, an empty one hashes to 32 zero bytes. Leaf = 0x00 || key hash ||
-value hash, inner = 0x01 || left || right, each hashed with SHA-256 (prefixes as in RFC 6962). Nodes
-are stored by their path (depth and prefix bits), one version only. An update costs O(k log n) and
-its result depends on the contents alone, never on the order of writes.
+A subtree with one leaf is that leaf, an empty one hashes to 32 zero bytes. Leaf = 0x00 || key hash
+|| value hash, inner = 0x01 || left || right, each hashed with SHA-256 (prefixes as in RFC 6962).
+Nodes are stored by their path (depth and prefix bits), one version only. An update costs O(k log n)
+and its result depends on the contents alone, never on the order of writes.
 """
 
 from collections.abc import Mapping

@@ -93,9 +93,7 @@ def verify_body(
         if actual != wanted:
             raise PeerError(RejectionReason.BAD_BLOCK, f"{name} of block {body.height}")
     _verify_author(body, prospects)
-    verify_signature(
-        body.author, authored.author_signature, BODY_DOMAIN, chain_id, encode(body)
-    )
+    verify_signature(body.author, authored.author_signature, BODY_DOMAIN, chain_id, encode(body))
     _verify_previous_seal(authored, parent_hash, parent_validators, chain_id)
 
 

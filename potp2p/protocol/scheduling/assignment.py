@@ -81,4 +81,3 @@ def rate_after(rate: int, *, delivered: int, missed: int, blocks: int, deadline:
         return rate
     shown = delivered * deadline // max(1, blocks)
     return max(1, min(2 * rate, (rate + shown + 1) // 2, SHARDS_PER_ROUND_MAX))
-

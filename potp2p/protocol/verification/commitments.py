@@ -1,7 +1,7 @@
 """What binds a miner and an auditor before anything is opened: salted hashes of traces."""
 
-from typing import Annotated, Final
 from dataclasses import dataclass
+from typing import Annotated, Final
 
 from potp2p.foundation.types import Digest, NodeId
 from potp2p.protocol.crypto.hashing import tagged_hash
@@ -72,6 +72,4 @@ def audit_commitment(
     contribution: Contribution, auditor: NodeId, salt: bytes, finding: Finding
 ) -> Digest:
     """Bind an auditor to its finding: nobody else's opening can be shown as one's own."""
-    return tagged_hash(
-        AUDIT_DOMAIN, encode(_AuditStatement(contribution, auditor, salt, finding))
-    )
+    return tagged_hash(AUDIT_DOMAIN, encode(_AuditStatement(contribution, auditor, salt, finding)))

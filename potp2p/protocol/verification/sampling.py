@@ -1,4 +1,4 @@
-"""Which contributions are audited, and by whom: drawn by a beacon nobody knew before (DESIGN 8.2)."""
+"""Who is audited, and by whom: drawn by a beacon that nobody knew before (DESIGN 8.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -91,9 +91,7 @@ def _judge_traces(claimed: Trace, replayed: Trace, tolerance: Tolerance) -> Verd
         worst = max(
             worst,
             _judge_relative(left.loss, right.loss, tolerance.trace, LOSS_FLOOR),
-            _judge_relative(
-                left.gradient_norm, right.gradient_norm, tolerance.trace, NORM_FLOOR
-            ),
+            _judge_relative(left.gradient_norm, right.gradient_norm, tolerance.trace, NORM_FLOOR),
         )
     return worst
 
