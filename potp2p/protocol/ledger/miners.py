@@ -51,7 +51,7 @@ def apply_register_miner(
 
 
 def _new_miner(state: State, sender: Sender, context: BlockContext) -> Miner:
-    chain = state.chain
+    chain = state.chain()
     require(len(chain.miners) < MINERS_MAX, RejectionReason.RATE, "no room for another miner")
     state.put_chain(replace(chain, miners=tuple(sorted((*chain.miners, sender.account)))))
     _sponsor(state, sender.account, context)

@@ -41,7 +41,7 @@ def debit(state: State, account: AccountId, amount: int) -> None:
 
 def issue(state: State, account: AccountId, amount: int) -> None:
     """Create money as block subsidy."""
-    chain = state.chain
+    chain = state.chain()
     state.put_chain(
         replace(chain, supply=Amount(chain.supply + amount), issued=Amount(chain.issued + amount))
     )
@@ -50,7 +50,7 @@ def issue(state: State, account: AccountId, amount: int) -> None:
 
 def burn(state: State, amount: int, *, by_task: bool) -> None:
     """Destroy money that the caller took; only what tasks burn feeds subsidies and weights."""
-    chain = state.chain
+    chain = state.chain()
     state.put_chain(
         replace(
             chain,

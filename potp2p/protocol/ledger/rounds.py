@@ -85,7 +85,7 @@ def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
     workers = eligible_workers(state, task.rules, price, context)
     if not workers:
         return
-    chain = state.chain
+    chain = state.chain()
     shards = choose_shards(task.passes, task.rules.rounds.shards_per_round)
     miners = assign(shards, workers, beacon=chain.beacon, task=task_id, round_=task.round)
     rows = tuple(LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True))

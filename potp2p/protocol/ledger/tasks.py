@@ -34,7 +34,7 @@ def apply_submit_task(
 ) -> None:
     """Escrow a budget and wait for validators to hold the package; the id is the transaction's."""
     verify_task(action.rules, action.budget, context.genesis)
-    chain = state.chain
+    chain = state.chain()
     require(
         len(chain.tasks) + len(chain.unsettled) < TASKS_ACTIVE_MAX,
         RejectionReason.RATE,
@@ -164,7 +164,7 @@ def is_over(task: Task) -> bool:
 
 def end_task(state: State, context: BlockContext, task_id: TaskId, status: TaskStatus) -> None:
     """Close a task to further rounds; money goes back once its open rounds are settled."""
-    chain = state.chain
+    chain = state.chain()
     state.put_chain(
         replace(
             chain,
@@ -183,6 +183,6 @@ def refund_if_settled(state: State, task_id: TaskId) -> None:
         return
     credit(state, account_of(task.client), task.escrow)
     state.put_task(task_id, replace(task, escrow=Amount(0), audit_pool=Amount(0)))
-    chain = state.chain
+    chain = state.chain()
     unsettled = tuple(each for each in chain.unsettled if each != task_id)
     state.put_chain(replace(chain, unsettled=unsettled))
