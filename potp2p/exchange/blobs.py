@@ -18,7 +18,11 @@ from potp2p.foundation.errors import (
     RejectionReason,
     UnreachableError,
 )
-from potp2p.foundation.limits import BLOB_PROVIDERS_MAX, BLOB_REQUEST_SECONDS
+from potp2p.foundation.limits import (
+    BLOB_PROVIDERS_MAX,
+    BLOB_REQUEST_SECONDS,
+    WITHHELD_SECONDS,
+)
 from potp2p.foundation.types import BlobId, NodeId
 from potp2p.network.ports import Directory, StreamProtocol, Streams
 from potp2p.protocol.wire.exchange import (
@@ -63,7 +67,8 @@ class BlobExchange:
     parallel: int = 4
     """Chunks asked for at the same time, of different peers where there are several."""
     _busy: dict[BlobId, trio.Event] = field(default_factory=dict[BlobId, trio.Event])
-    _withheld: set[BlobId] = field(default_factory=set[BlobId])
+    _withheld: dict[BlobId, trio.Event] = field(default_factory=dict[BlobId, trio.Event])
+    """Set when a blob may be served."""
 
     def __post_init__(self) -> None:
         self.streams.serve(StreamProtocol.BLOBS, self.answer)
@@ -71,6 +76,12 @@ class BlobExchange:
     async def answer(self, _peer: NodeId, body: bytes) -> bytes:
         """Serve a part of a manifest or one chunk of a complete blob."""
         wanted = decode(BlobRequest, body).wanted
+        held = self._withheld.get(wanted.blob)
+        if held is not None:
+            # Who asks now is most often a block ahead of us: to wait is quicker than to be asked
+            # again. What one peer may keep waiting, the adapter bounds.
+            with trio.move_on_after(WITHHELD_SECONDS):
+                await held.wait()
         if wanted.blob in self._withheld or self.store.path(wanted.blob) is None:
             # Not having a file is no fault of the asker: an empty answer, not a refusal.
             return b""
@@ -88,13 +99,19 @@ class BlobExchange:
         """Take a file into the store, pinned, without serving it yet."""
         blob = await self.store.add_file(path)
         # No await since the file became known: nobody can have asked in between.
-        self._withheld.add(blob)
-        self.store.pin(blob)
+        self.hold_back(blob)
         return blob
 
+    def hold_back(self, blob: BlobId) -> None:
+        """Pin a blob and do not serve it until it is released."""
+        self._withheld.setdefault(blob, trio.Event())
+        self.store.pin(blob)
+
     def release(self, blob: BlobId) -> None:
-        """Serve a blob that was withheld."""
-        self._withheld.discard(blob)
+        """Serve a blob that was withheld, also to those who wait for it."""
+        held = self._withheld.pop(blob, None)
+        if held is not None:
+            held.set()
 
     async def publish(self, path: Path) -> BlobId:
         """Take a file into the store, pinned, serve it and announce it."""

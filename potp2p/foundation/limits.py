@@ -194,3 +194,11 @@ SAFETY_RECORD_BYTES_MAX: Final = 4_096 - 24
 """One slot of a disk page with its header; the last vote takes a few hundred bytes."""
 BLOB_QUOTA_BYTES: Final = 32 << 30
 """Disk for data, payloads and checkpoints where the operator says nothing."""
+WITHHELD_SECONDS: Final = 2.0
+"""How long a request for a payload waits for its claim to stand: four devnet blocks."""
+HANDS_AT_ONCE_MAX: Final = 16
+"""Statements on their way to validators: a silent one holds up no other statement."""
+DOUBT_SECONDS: Final = 15.0
+"""A peer that did not serve the height it claimed is asked after all others for so long."""
+
+assert WITHHELD_SECONDS < BLOB_REQUEST_SECONDS

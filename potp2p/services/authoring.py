@@ -61,6 +61,8 @@ class AuthoringService:
     _heard: dict[Rank, AuthoredBody] = field(default_factory=dict[Rank, AuthoredBody])
     _heard_height: Height = GENESIS_HEIGHT
     _parent_decided: float = 0.0
+    _signing: trio.Lock = field(default_factory=trio.Lock)
+    """Two views may ask at once: the second gets the body that the first one signed."""
     _kept: trio.Event = field(default_factory=trio.Event)
     """Set and replaced whenever a body is kept."""
 
@@ -83,7 +85,11 @@ class AuthoringService:
             block = frame_body(self._heard[rank], frame)
             if self._is_sound(block):
                 return block
-        return frame_body(await self._own_body(height, RANK_NONE), frame)
+        own = await self._own_body(height, RANK_NONE)
+        if own is None:
+            await trio.sleep_forever()
+            raise AssertionError("cancelled above")
+        return frame_body(own, frame)
 
     async def _wait_for_first_rank(self, height: Height) -> None:
         window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
@@ -99,16 +105,20 @@ class AuthoringService:
             return False
         return True
 
-    async def _own_body(self, height: Height, rank: Rank) -> AuthoredBody:
-        """Return the one body that we sign at a height: the stored one, also after a crash."""
-        stored = self.notebook.get(OWN_BODY)
-        if stored is not None:
-            authored = decode(AuthoredBody, stored, bytes_max=2 * BLOCK_BYTES_MAX)
-            if authored.body.height == height:
-                return authored
-        authored = self._build(height, rank)
-        await self.notebook.put(OWN_BODY, encode(authored))
-        return authored
+    async def _own_body(self, height: Height, rank: Rank) -> AuthoredBody | None:
+        """Return the one body that we sign at a height; None once the height is decided."""
+        async with self._signing:
+            stored = self.notebook.get(OWN_BODY)
+            if stored is not None:
+                authored = decode(AuthoredBody, stored, bytes_max=2 * BLOCK_BYTES_MAX)
+                if authored.body.height == height:
+                    return authored
+            if self.chain.prospects.height != height:
+                return None
+            authored = self._build(height, rank)
+            # Durable before it leaves: after a crash we must not sign another one.
+            await self.notebook.put(OWN_BODY, encode(authored))
+            return authored
 
     def _build(self, height: Height, rank: Rank) -> AuthoredBody:
         """Put together, execute and sign an own body on the present head."""
@@ -154,7 +164,9 @@ class AuthoringService:
                 if self.chain.head.height + 1 == height:
                     signed = height
                     rank = Rank(ranking.index(self.keys.node_id))
-                    await self._send(await self._own_body(height, rank))
+                    own = await self._own_body(height, rank)
+                    if own is not None:
+                        await self._send(own)
             await self.chain.bell.wait_above(Height(height - 1))
             self._parent_decided = trio.current_time()
 
@@ -179,9 +191,8 @@ class AuthoringService:
         if body.height != prospects.height or body.previous_hash != self.chain.head.hash:
             # Early or late by one block is the weather of a network, not a fault.
             return
-        if self._heard_height == body.height and body.rank in self._heard:
-            if encode(self._heard[body.rank].body) != encode(body):
-                raise PeerError(RejectionReason.EQUIVOCATION, f"two bodies of rank {body.rank}")
+        known = self._heard.get(body.rank) if self._heard_height == body.height else None
+        if known is not None and known.body == body:
             return
         verify_body(
             authored,
@@ -192,6 +203,11 @@ class AuthoringService:
         )
         if body.rank == RANK_NONE:
             raise PeerError(RejectionReason.WRONG_SENDER, "body without rank")
+        if known is not None:
+            # Only its author is to blame: who relays the second body may not know of the first.
+            if heard.source == body.author:
+                raise PeerError(RejectionReason.EQUIVOCATION, f"two bodies of rank {body.rank}")
+            return
         await self._keep(authored)
         for validator in prospects.nodes:
             if validator not in (self.keys.node_id, heard.source):

@@ -21,6 +21,8 @@ from potp2p.protocol.ledger.transition import decode_transaction, transaction_id
 from potp2p.protocol.ledger.validity import (
     block_hash,
     body_of,
+    seal_hash,
+    transactions_root,
     verify_body,
     verify_frame_author,
     verify_seal,
@@ -101,7 +103,11 @@ class ChainService:
         return outcome
 
     def verify_sealed(self, sealed: SealedBlock) -> None:
-        """Check the seal of a block at the height above the head."""
+        """
+        Check the seal of a block at the height above the head, and that it covers all of it.
+
+        What passes is what a quorum signed: if it then does not execute, the fault is ours.
+        """
         header = sealed.block.header
         if header.body.height != self.head.height + 1:
             raise PeerError(RejectionReason.TOO_EARLY, f"sealed block {header.body.height}")
@@ -109,6 +115,10 @@ class ChainService:
             raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
         if sealed.seal.height != header.body.height or sealed.seal.epoch != header.body.epoch:
             raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
+        if header.body.transactions_root != transactions_root(sealed.block.transactions):
+            raise PeerError(RejectionReason.BAD_BLOCK, "transactions of another block")
+        if header.body.previous_seal_hash != seal_hash(sealed.block.previous_seal):
+            raise PeerError(RejectionReason.BAD_BLOCK, "parent's seal of another block")
         verify_seal(sealed.seal, self.prospects.nodes, self.chain_id)
 
     def _kept_for_certificates(self, height: Height) -> dict[bytes, bytes]:

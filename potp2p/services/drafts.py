@@ -21,7 +21,6 @@ CONTRIBUTIONS: Final = b"contribution/"
 AUDITS: Final = b"audit/"
 
 
-
 @dataclass(frozen=True, slots=True)
 class ContributionDraft:
     """A trained lease: what its claim says and what its reveal will open."""

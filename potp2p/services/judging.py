@@ -42,6 +42,7 @@ from potp2p.protocol.wire.transactions import (
     Attest,
     AttestPackage,
     AuditCommit,
+    Free,
     RoundResult,
 )
 from potp2p.services.beacons import BeaconChain
@@ -54,9 +55,12 @@ from potp2p.training.reports import Aggregated, Checked, Inspected, Replayed
 from potp2p.workers.ports import Workers
 
 RETRY_SECONDS: Final = 2.0
-"""After a fetch or a worker failed, before a duty is tried again."""
+"""After a fetch or a worker failed again and again, before a duty is tried once more."""
+RETRY_FIRST_SECONDS: Final = 0.25
+"""After the first failure, doubling from then on: most often a peer is one block behind us."""
 
-Act = Callable[[], Awaitable[None]]
+Act = Callable[[], Awaitable[Free | None]]
+"""Does the expensive part of a duty once; returns what is to be said until the chain has it."""
 Duty = TypeVar("Duty")
 
 
@@ -90,7 +94,14 @@ class JudgingService:
                 if duties.anchor is not None:
                     anchor = self.beacons.anchor(duties.anchor)
                     self.outbox.say(Anchor(duties.anchor, anchor))
+                self._forget(duties)
                 self._start(self._wanted(duties), nursery)
+
+    def _forget(self, duties: ValidatorDuties) -> None:
+        """Drop what was found about payloads of rounds that are attested or over."""
+        rounds = {(duty.task, duty.round) for duty in duties.attests}
+        for place in [place for place in self._sound if place[:2] not in rounds]:
+            del self._sound[place]
 
     def _wanted(self, duties: ValidatorDuties) -> dict[bytes, Act]:
         """Name every duty by what it is about; the same name is not started twice."""
@@ -108,7 +119,9 @@ class JudgingService:
             place = round_key(result.task, result.round)
             wanted[b"result/" + place] = _bind(self._compute_result, result)
         for audit in duties.audits:
-            name = b"audit/" + lease_key(audit.task, audit.round, audit.shard)
+            # Two duties: the last commitment opens the reveals in its own block, without a pause.
+            kind = b"reveal/" if audit.revealing else b"audit/"
+            name = kind + lease_key(audit.task, audit.round, audit.shard)
             wanted[name] = _bind(self._audit, audit)
         return wanted
 
@@ -122,26 +135,34 @@ class JudgingService:
                 nursery.start_soon(self._carry, name, act)
 
     async def _carry(self, name: bytes, act: Act) -> None:
-        """Try one duty until it is done; then keep its name until the chain drops the duty."""
+        """Do one duty until it succeeds, then say its statement until the chain drops the duty."""
         with self._scopes[name]:
+            statement = await self._persist(name, act)
             while True:
-                try:
-                    await act()
-                except (OperatingError, PeerError) as error:
-                    kind = name.split(b"/")[0].decode()
-                    self.say("verify", f"{kind} waits: {error}")
-                    await trio.sleep(RETRY_SECONDS)
-                else:
-                    # Said again after some blocks if the statement got lost on its way.
-                    await self.chain.bell.wait_above(self.chain.head.height)
+                if statement is not None:
+                    # The outbox says it again after some blocks, if it got lost on its way.
+                    self.outbox.say(statement)
+                await self.chain.bell.wait_above(self.chain.head.height)
         del self._scopes[name]
+
+    async def _persist(self, name: bytes, act: Act) -> Free | None:
+        """Try until an act succeeds; what failed for the world's sake is worth another try."""
+        pause = RETRY_FIRST_SECONDS
+        while True:
+            try:
+                return await act()
+            except (OperatingError, PeerError) as error:
+                kind = name.split(b"/")[0].decode()
+                self.say("verify", f"{kind} waits: {error}")
+            await trio.sleep(pause)
+            pause = min(2 * pause, RETRY_SECONDS)
 
     def _peers(self, *first: NodeId) -> tuple[NodeId, ...]:
         """Return whom to ask for a file: those named, then the other validators."""
         others = (*first, *self.chain.prospects.nodes)
         return tuple(node for node in dict.fromkeys(others) if node != self.keys.node_id)
 
-    async def _judge_package(self, duty: PackageDuty) -> None:
+    async def _judge_package(self, duty: PackageDuty) -> Free:
         """Fetch a whole package, check it in a worker and say whether it can be judged here."""
         hints = self._peers(duty.client)
         try:
@@ -151,7 +172,7 @@ class JudgingService:
             fault = error.detail
         if fault is not None:
             self.say("task", f"{duty.task.hex()[:8]} refused: {fault}")
-        self.outbox.say(AttestPackage(duty.task, fits=fault is None))
+        return AttestPackage(duty.task, fits=fault is None)
 
     async def _inspect(self, duty: PackageDuty, hints: tuple[NodeId, ...]) -> str | None:
         files = [
@@ -177,21 +198,29 @@ class JudgingService:
         if place in self._sound:
             return
         hints = self._peers()
-        payload = await self.blobs.fetch(
-            claimed.payload, self._peers(claimed.miner), bytes_max=duty.payload_bytes_max
-        )
+        try:
+            payload = await self.blobs.fetch(
+                claimed.payload, self._peers(claimed.miner), bytes_max=duty.payload_bytes_max
+            )
+        except PeerError as error:
+            # Its manifest is the claim's and too large: no other peer has a better one.
+            self.say("verify", f"payload {lease_name(place)} refused: {error.detail}")
+            self._sound[place] = False
+            return
         self.blobs.store.pin(claimed.payload)
         theta = await self.packages.theta(duty.package_root, duty.theta, hints)
         lease = Lease(account_of(claimed.miner), *place)
-        command = CheckPayload(lease, duty.rules, str(theta), str(payload))
+        command = CheckPayload(
+            lease, duty.rules, str(theta), str(payload), diverged=claimed.diverged
+        )
         report = await self.workers.execute(command)
         assert isinstance(report, Checked)
         if report.fault is not None:
             self.say("verify", f"payload {lease_name(place)} refused: {report.fault}")
         self._sound[place] = report.fault is None
 
-    async def _attest(self, duty: AttestDuty) -> None:
-        """Post one bitmap: when every claimed payload was looked at, or half the window is over."""
+    async def _attest(self, duty: AttestDuty) -> Free:
+        """Return one bitmap, once every payload was looked at or half the window is over."""
         places = [(duty.task, duty.round, claimed.shard) for claimed in duty.claimed]
         half = Height(duty.phase_started + duty.rules.rounds.attest_window // 2)
         while self.chain.head.height < half:
@@ -202,10 +231,10 @@ class JudgingService:
         for position, shard in enumerate(duty.shards):
             if self._sound.get((duty.task, duty.round, shard)):
                 bits[position // 8] |= 1 << position % 8
-        self.outbox.say(Attest(duty.task, duty.round, bytes(bits).rstrip(b"\0")))
+        return Attest(duty.task, duty.round, bytes(bits).rstrip(b"\0"))
 
-    async def _compute_result(self, duty: ResultDuty) -> None:
-        """Compute theta(t+1) from the round's set, serve it and post its root."""
+    async def _compute_result(self, duty: ResultDuty) -> Free:
+        """Compute theta(t+1) from the round's set, serve it and return its root."""
         hints = self._peers()
         payloads = [
             await self.blobs.fetch(
@@ -227,18 +256,11 @@ class JudgingService:
         report = await self.workers.execute(command)
         assert isinstance(report, Aggregated)
         root = await self.blobs.publish(result)
-        self.outbox.say(RoundResult(duty.task, duty.round, root, report.evaluation_loss))
         loss = report.evaluation_loss / 1e6
         self.say("task", f"{duty.task.hex()[:8]} round {duty.round} done, loss {loss:.4f}")
-        await self._repeat(RoundResult(duty.task, duty.round, root, report.evaluation_loss))
+        return RoundResult(duty.task, duty.round, root, report.evaluation_loss)
 
-    async def _repeat(self, statement: RoundResult) -> None:
-        """Say a statement after every block until the duty is dropped."""
-        while True:
-            self.outbox.say(statement)
-            await self.chain.bell.wait_above(self.chain.head.height)
-
-    async def _audit(self, duty: AuditDuty) -> None:
+    async def _audit(self, duty: AuditDuty) -> Free:
         """Replay a drawn contribution, commit to the finding, open it when commits have ended."""
         place = (duty.task, duty.round, duty.shard)
         draft = self._draft(place)
@@ -246,11 +268,10 @@ class JudgingService:
             draft = await self._replay(duty, place)
             await self.notebook.put(draft_name(AUDITS, place), encode(draft))
         if duty.revealing:
-            self.outbox.say(draft.reveal(place))
-            return
+            return draft.reveal(place)
         contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
         commitment = draft.commitment(self.keys.node_id, contribution)
-        self.outbox.say(AuditCommit(*place, commitment))
+        return AuditCommit(*place, commitment)
 
     def _draft(self, place: LeasePlace) -> AuditDraft | None:
         stored = self.notebook.get(draft_name(AUDITS, place))
@@ -285,5 +306,5 @@ class JudgingService:
         )
 
 
-def _bind(act: Callable[[Duty], Awaitable[None]], duty: Duty) -> Act:
+def _bind(act: Callable[[Duty], Awaitable[Free | None]], duty: Duty) -> Act:
     return lambda: act(duty)

@@ -63,6 +63,9 @@ class Mempool:
         transaction = decode_transaction(encoded)
         identifier = transaction_id(transaction.body)
         if identifier in self._pending:
+            if not self.is_verified(encoded):
+                # Known by its id, but these bytes may carry a signature that others refuse.
+                verify_transaction(transaction, self.chain_id)
             return False
         sender = transaction.body.sender
         if self._per_sender.get(sender, 0) >= MEMPOOL_PER_SENDER_MAX:

@@ -18,6 +18,7 @@ from potp2p.foundation.types import Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.duties import LeaseDuty, LeasePlace, miner_duties
+from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.stamp import NO_STAMP
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
@@ -28,6 +29,7 @@ from potp2p.services.drafts import (
     ContributionDraft,
     draft_name,
     lease_name,
+    place_of,
 )
 from potp2p.services.outbox import OutboxService
 from potp2p.services.registration import Registrar
@@ -84,6 +86,15 @@ class MiningService:
     """Log: tag and text."""
     _works: dict[LeasePlace, _Work] = field(default_factory=dict[LeasePlace, _Work])
     _offer: RegisterMiner | None = None
+
+    def __post_init__(self) -> None:
+        """Withhold again what a crash left between training and the block with its claim."""
+        state = self.chain.state()
+        for name in self.notebook.names(CONTRIBUTIONS):
+            key = place_of(CONTRIBUTIONS, name)
+            lease, draft = state.find_lease(*key), self._draft(key)
+            if lease is not None and lease.claim is None and draft is not None:
+                self.blobs.hold_back(draft.payload)
 
     async def run(self) -> None:
         """Look at the duties after every block; ends by cancellation."""
@@ -183,6 +194,9 @@ class MiningService:
                 return
             if record.claim is not None:
                 break
+            if record.status is not LeaseStatus.OPEN:
+                self.say("miner", f"claim {lease_name(key)} came too late")
+                return
             self.outbox.say(draft.claim(self.keys.node_id, key))
             height = await self.chain.bell.wait_above(height)
         self.blobs.release(draft.payload)

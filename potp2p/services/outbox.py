@@ -12,6 +12,7 @@ import trio
 from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
 from potp2p.foundation.limits import (
     GOSSIP_BYTES_MAX,
+    HANDS_AT_ONCE_MAX,
     SAY_AGAIN_BLOCKS,
     SUBMIT_SECONDS,
     SUBMIT_VALIDATORS,
@@ -93,43 +94,60 @@ class OutboxService:
         return b""
 
     def validate(self, message: bytes) -> None:
-        """Check the shape of a gossiped batch; signatures are checked when it is taken in."""
-        decode(TransactionBatch, message, bytes_max=GOSSIP_BYTES_MAX)
+        """
+        Take in a gossiped batch, or refuse all that comes after its first bad transaction.
+
+        What passes here is forwarded in our name, and our neighbours score us for it: so nothing
+        may pass whose signatures were not checked.
+        """
+        batch = decode(TransactionBatch, message, bytes_max=GOSSIP_BYTES_MAX)
+        for encoded in batch.transactions:
+            try:
+                self.mempool.add(encoded)
+            except PeerError as error:
+                # Our own pool is full: no fault of whoever brings more.
+                if error.reason is not RejectionReason.RATE:
+                    raise
 
     def _queue(self, encoded: bytes) -> None:
         self._waiting.append(encoded)
         self._arrived.set()
 
     async def _listen(self) -> None:
-        async for heard in self._heard:
-            batch = decode(TransactionBatch, heard.body, bytes_max=GOSSIP_BYTES_MAX)
-            for encoded in batch.transactions:
-                try:
-                    self.mempool.add(encoded)
-                except PeerError as error:
-                    if error.reason is not RejectionReason.RATE:
-                        self.directory.penalise(heard.source, error)
-                await trio.lowlevel.checkpoint()
+        async for _ in self._heard:
+            # Validation took it in already; the inbox only has to be emptied.
+            continue
 
     async def _publish(self) -> None:
         while True:
             await self._arrived.wait()
             # The batch fills for an interval: what a delivery costs hardly depends on its size.
             await trio.sleep(self.interval_seconds)
-            for batch in _batches(self._waiting):
-                await self.gossip.publish(Topic.TRANSACTIONS, encode(TransactionBatch(batch)))
-            self._waiting.clear()
+            waiting, self._waiting = self._waiting, []
             self._arrived = trio.Event()
+            for batch in _batches(waiting):
+                await self.gossip.publish(Topic.TRANSACTIONS, encode(TransactionBatch(batch)))
 
     async def _hand(self) -> None:
-        async for encoded in self._handing:
+        async with trio.open_nursery() as nursery:
+            free_hands = trio.Semaphore(HANDS_AT_ONCE_MAX)
+            async for encoded in self._handing:
+                await free_hands.acquire()
+                nursery.start_soon(self._hand_one, encoded, free_hands)
+
+    async def _hand_one(self, encoded: bytes, free_hands: trio.Semaphore) -> None:
+        try:
             if not await self._hand_to_validators(encoded):
                 self._queue(encoded)
+        finally:
+            free_hands.release()
 
     async def _hand_to_validators(self, encoded: bytes) -> bool:
         """Give a statement to some connected validators; False when none took it."""
         connected = set(self.directory.peers())
-        start = int.from_bytes(self.keys.node_id[-4:], "big")
+        # Other validators after a while: the first ones may have kept a statement to themselves.
+        turn = self.chain.head.height // SAY_AGAIN_BLOCKS
+        start = int.from_bytes(self.keys.node_id[-4:], "big") + turn
         nodes = self.chain.prospects.nodes
         order = [nodes[(start + step) % len(nodes)] for step in range(len(nodes))]
         targets = [node for node in order if node in connected][:SUBMIT_VALIDATORS]

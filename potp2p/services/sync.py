@@ -13,6 +13,7 @@ import trio
 from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
 from potp2p.foundation.limits import (
     BLOCKS_REQUEST_SECONDS,
+    DOUBT_SECONDS,
     GOSSIP_BYTES_MAX,
     HELLO_SECONDS,
     MESSAGE_BYTES_MAX,
@@ -20,7 +21,7 @@ from potp2p.foundation.limits import (
 )
 from potp2p.foundation.types import Height, NodeId
 from potp2p.network.ports import Directory, Gossip, Heard, StreamProtocol, Streams, Topic
-from potp2p.protocol.ledger.validity import block_hash
+from potp2p.protocol.ledger.validity import block_hash, verify_seal
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import (
     BLOCKS_PER_REQUEST_MAX,
@@ -57,6 +58,8 @@ class SyncService:
     patience_seconds: float
     """How long a block may be missing before peers are asked; replicas get theirs by vote."""
     _heights: dict[NodeId, Height] = field(default_factory=dict[NodeId, Height])
+    _doubted: dict[NodeId, float] = field(default_factory=dict[NodeId, float])
+    """Until when a peer is asked last: it did not serve what it claimed to have."""
     _news: trio.Event = field(default_factory=trio.Event)
     _sealed: trio.MemoryReceiveChannel[Heard] = field(init=False)
 
@@ -109,18 +112,42 @@ class SyncService:
         sealed = decode(SealedBlock, message, bytes_max=GOSSIP_BYTES_MAX)
         if sealed.seal.block_hash != block_hash(sealed.block.header):
             raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
-        if sealed.block.header.body.height == self.chain.head.height + 1:
+        height = sealed.block.header.body.height
+        if height == self.chain.head.height + 1:
             self.chain.verify_sealed(sealed)
+        elif height <= self.chain.head.height:
+            self._verify_past(sealed)
+        elif sealed.seal.epoch == self.chain.prospects.epoch:
+            # What we let pass is forwarded in our name: a height out of thin air is not.
+            verify_seal(sealed.seal, self.chain.prospects.nodes, self.chain.chain_id)
+
+    def _verify_past(self, sealed: SealedBlock) -> None:
+        """Refuse another history: at most one block of a height is ever sealed."""
+        stored = self.store.block(sealed.block.header.body.height)
+        if stored is None or decode(Seal, stored[1]).block_hash != sealed.seal.block_hash:
+            raise PeerError(RejectionReason.BAD_BLOCK, "another block than the one decided")
 
     def _note(self, peer: NodeId, hello: Hello) -> None:
         if hello.chain_id != self.chain.chain_id:
             raise PeerError(RejectionReason.WRONG_CHAIN, "peer of another network")
         if hello.role in (Role.BOOTSTRAP, Role.CLIENT):
             return
-        if peer in self._heights or len(self._heights) < PEERS_REMEMBERED_MAX:
-            self._heights[peer] = hello.height
-        if hello.height > self.chain.head.height:
+        self._heights.pop(peer, None)
+        self._raise(peer, hello.height)
+
+    def _raise(self, peer: NodeId, height: Height) -> None:
+        """Note a claimed height; a peer's claims by gossip only rise."""
+        if peer not in self._heights and len(self._heights) >= PEERS_REMEMBERED_MAX:
+            return
+        self._heights[peer] = max(height, self._heights.get(peer, height))
+        if height > self.chain.head.height:
             self._news.set()
+
+    def _doubt(self, peer: NodeId) -> None:
+        """Forget a claim that was not kept; its next one counts less for a while."""
+        self._heights.pop(peer, None)
+        if len(self._doubted) < PEERS_REMEMBERED_MAX:
+            self._doubted[peer] = trio.current_time() + DOUBT_SECONDS
 
     async def _greet(self) -> None:
         """Ask every peer for its height now and then, sooner while none has answered."""
@@ -170,8 +197,7 @@ class SyncService:
             if height == self.chain.head.height + 1:
                 await self._take(heard.source, sealed)
             elif height > self.chain.head.height:
-                self._heights[heard.source] = max(height, self._heights.get(heard.source, height))
-                self._news.set()
+                self._raise(heard.source, height)
 
     async def _take(self, source: NodeId, sealed: SealedBlock) -> bool:
         try:
@@ -180,7 +206,7 @@ class SyncService:
             if error.reason is RejectionReason.TOO_EARLY:
                 return False
             self.directory.penalise(source, error)
-            self._heights.pop(source, None)
+            self._doubt(source)
             return False
         await self.adopt(sealed.block, sealed.seal)
         return True
@@ -201,6 +227,10 @@ class SyncService:
         ahead = [peer for peer, at in self._heights.items() if at > self.chain.head.height]
         if not ahead:
             return None
+        now = trio.current_time()
+        for over in [peer for peer, until in self._doubted.items() if until <= now]:
+            del self._doubted[over]
+        ahead = [peer for peer in ahead if peer not in self._doubted] or ahead
         # Spread the asking: which peer serves depends on the height that is asked for.
         return sorted(ahead)[self.chain.head.height % len(ahead)]
 
@@ -220,10 +250,10 @@ class SyncService:
             reply = decode(BlocksReply, answer)
         except PeerError as error:
             self.directory.penalise(peer, error)
-            self._heights.pop(peer, None)
+            self._doubt(peer)
             return True
         except UnreachableError:
-            self._heights.pop(peer, None)
+            self._doubt(peer)
             return True
         advanced = False
         for encoded in reply.blocks:
@@ -239,5 +269,5 @@ class SyncService:
             advanced = True
         if not advanced and self._heights.get(peer, Height(0)) > self.chain.head.height:
             # It claimed a height that it does not serve.
-            self._heights.pop(peer, None)
+            self._doubt(peer)
         return True
