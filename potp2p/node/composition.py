@@ -11,7 +11,7 @@ from pathlib import Path
 
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
-from potp2p.foundation.types import AccountId, Amount, ChainId
+from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
 from potp2p.network.ports import Directory, Gossip, NetworkFacts, StreamProtocol, Streams
 from potp2p.observability.status import Identity
 from potp2p.protocol.consensus.view_change import Timing
@@ -61,7 +61,8 @@ class NodePlan:
     payout: AccountId | None
     """None pays the node's own account."""
     lowest_price: Amount
-    bootstrap_count: int
+    bootstrap: tuple[NodeId, ...]
+    """Nodes that are always dialled."""
     pid: int
     started_at: float
 
@@ -303,7 +304,8 @@ class _Parts:
             _no_facts if self.adapters.workers is None else self.adapters.workers.facts,
             None if consensus is None else consensus.status,
             mining,
-            self.plan.bootstrap_count,
+            self.plan.bootstrap,
+            self.adapters.directory.peers,
         )
 
 

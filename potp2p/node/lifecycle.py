@@ -19,6 +19,7 @@ from trio_typing import TaskStatus
 from potp2p.foundation.errors import ConfigurationError, PeerError, UnsafeError
 from potp2p.foundation.types import GENESIS_HEIGHT, ChainId
 from potp2p.network.adapter import Network, NetworkConfiguration
+from potp2p.network.directory import parse_peer_address
 from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.launch import Launch
 from potp2p.observability.status import NodeStatus
@@ -180,7 +181,7 @@ def _plan(launch: Launch, secret: bytes, genesis: bytes) -> NodePlan:
         genesis=genesis,
         payout=launch.payout,
         lowest_price=launch.lowest_price,
-        bootstrap_count=len(launch.bootstrap),
+        bootstrap=tuple(parse_peer_address(each)[0] for each in launch.bootstrap),
         pid=os.getpid(),
         started_at=time.time(),
     )

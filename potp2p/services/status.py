@@ -50,11 +50,15 @@ class StatusService:
     worker_facts: Callable[[], tuple[WorkerFacts, ...]]
     consensus_status: Callable[[], ConsensusStatus | None] | None
     mining: MiningService | None
-    bootstrap_configured: int
+    bootstrap: tuple[NodeId, ...]
+    """Nodes that are always dialled."""
+    connected: Callable[[], tuple[NodeId, ...]]
     _state: StateCode = StateCode.STARTING
     _since: float = 0.0
     _block_time: float | None = None
     _block_height: int = -1
+    _accepted: int | None = None
+    _accepted_at: float | None = None
     _roots: dict[int, str] = field(default_factory=dict[int, str])
 
     def snapshot(self) -> NodeStatus:
@@ -133,8 +137,8 @@ class StatusService:
             bytes_out=facts.bytes_out,
             lost_messages=facts.lost_messages,
             banned=facts.banned,
-            bootstrap_connected=0,
-            bootstrap_configured=self.bootstrap_configured,
+            bootstrap_connected=len(set(self.bootstrap) & set(self.connected())),
+            bootstrap_configured=len(self.bootstrap),
         )
 
     def _miner(self) -> MinerStatus | None:
@@ -166,9 +170,16 @@ class StatusService:
             missed=record.missed,
             in_audit=self._in_audit(),
             earned=record.earned,
-            last_accepted_at=None,
+            last_accepted_at=self._last_accepted(record.accepted),
             leases=lines,
         )
+
+    def _last_accepted(self, accepted: int) -> float | None:
+        """Return when this node first saw the present count; None for what came before it."""
+        if self._accepted is not None and accepted > self._accepted:
+            self._accepted_at = self.now()
+        self._accepted = accepted
+        return self._accepted_at
 
     def _in_audit(self) -> int:
         """Count own contributions whose pay still waits for audits."""
