@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from potp2p.foundation.limits import STATUS_ROOTS_KEPT
-from potp2p.foundation.types import AccountId, Height
+from potp2p.foundation.types import AccountId, Height, NodeId
 from potp2p.network.ports import NetworkFacts
 from potp2p.observability.status import (
     ChainStatus,
