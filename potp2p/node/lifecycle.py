@@ -22,6 +22,7 @@ from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.directory import parse_peer_address
 from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.launch import Launch
+from potp2p.node.running import start_services
 from potp2p.observability.status import NodeStatus
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import genesis_outcome
@@ -70,23 +71,10 @@ async def run_node(
             listening = await nursery.start(network.run)
             for address in listening:
                 node.logbook.say("p2p", f"listening on {address}")
-            _start_services(nursery, node)
+            start_services(nursery, node)
             for face in faces:
                 nursery.start_soon(_show, face, node, nursery.cancel_scope)
             task_status.started(node)
-
-
-def _start_services(nursery: trio.Nursery, node: Node) -> None:
-    nursery.start_soon(node.outbox.run)
-    nursery.start_soon(node.sync.run)
-    nursery.start_soon(node.authoring.run)
-    nursery.start_soon(node.retention.run)
-    if node.consensus is not None:
-        nursery.start_soon(node.consensus.run)
-    if node.mining is not None:
-        nursery.start_soon(node.mining.run)
-    if node.judging is not None:
-        nursery.start_soon(node.judging.run)
 
 
 async def _show(face: Face, node: Node, scope: trio.CancelScope) -> None:
