@@ -1,0 +1,480 @@
+"""A network in one ledger: nodes that do what the state asks of them, without any training."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.types import (
+    POT,
+    Amount,
+    BlobId,
+    Digest,
+    Epoch,
+    MicroNats,
+    NodeId,
+    PartsPerMillion,
+    Rank,
+    Signature,
+    TaskId,
+    View,
+)
+from potp2p.protocol.crypto.beacon import NO_REVEAL, beacon_seed, chain_anchor, reveal
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
+from potp2p.protocol.ledger.contributions import bitmap_of
+from potp2p.protocol.ledger.duties import (
+    AuditDuty,
+    LeaseDuty,
+    LeasePlace,
+    miner_duties,
+    validator_duties,
+)
+from potp2p.protocol.ledger.epochs import reveal_position
+from potp2p.protocol.ledger.genesis import (
+    DevnetAccounts,
+    chain_id_of,
+    devnet_genesis,
+    genesis_outcome,
+)
+from potp2p.protocol.ledger.money import held
+from potp2p.protocol.ledger.records import Account, Miner, Receipt, Task
+from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
+from potp2p.protocol.ledger.state import State, decode_record
+from potp2p.protocol.ledger.tasks import samples_of
+from potp2p.protocol.ledger.transition import (
+    decode_transaction,
+    sign_paid_transaction,
+    sign_transaction,
+    transaction_id,
+)
+from potp2p.protocol.ledger.validity import block_hash, transactions_root
+from potp2p.protocol.verification.commitments import (
+    Contribution,
+    Finding,
+    LeaseKey,
+    audit_commitment,
+    trace_commitment,
+)
+from potp2p.protocol.wire.blocks import (
+    BLOCK_VERSION,
+    NO_DIGEST,
+    RANK_NONE,
+    BlockBody,
+    Frame,
+    Header,
+)
+from potp2p.protocol.wire.genesis import Genesis, GenesisValidator
+from potp2p.protocol.wire.schema import encode
+from potp2p.protocol.wire.tasks import (
+    BatchRule,
+    FinishRule,
+    Mode,
+    ModelRule,
+    Objective,
+    Optimizer,
+    OptimizerRule,
+    RoundRule,
+    TaskRules,
+    ToleranceClass,
+)
+from potp2p.protocol.wire.transactions import (
+    Anchor,
+    Attest,
+    AttestPackage,
+    AuditCommit,
+    Contribute,
+    Free,
+    Paid,
+    Ready,
+    RegisterMiner,
+    RevealAudit,
+    RevealTrace,
+    RoundResult,
+    SubmitTask,
+)
+from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+
+RULES: Final = TaskRules(
+    mode=Mode.GRADIENT,
+    seed=7,
+    model=ModelRule("vit", Objective.CLASSIFY, 1_000, ToleranceClass.SMOOTH, 1, 1 << 20),
+    batch=BatchRule(1, 8, 4),
+    optimizer=OptimizerRule(Optimizer.SGD, 10_000_000, 10_000_000, 0, 0, 0, 1_000_000, 200),
+    rounds=RoundRule(
+        rounds=3, shards=6, shards_per_round=6, deadline=6, attest_window=3, result_deadline=5
+    ),
+    finish=FinishRule(0, MicroNats(0), 0),
+)
+BUDGET: Final = Amount(18 * POT)
+"""One POT per lease."""
+HONEST: Final = Distances(PartsPerMillion(20), PartsPerMillion(200), True)
+FORGED: Final = Distances(PartsPerMillion(900_000), PartsPerMillion(900_000), True)
+NEAR: Final = Distances(PartsPerMillion(2_000), PartsPerMillion(200), True)
+"""Between one tolerance and three."""
+SALT: Final = bytes(range(32))
+
+
+def key_pair(name: str) -> KeyPair:
+    """Return the same key for the same name, whatever else a test makes."""
+    return KeyPair.from_secret(sha256(name.encode()))
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """State and tree in two dictionaries, as the decided blocks left them."""
+
+    records: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    tree: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+
+    def get_state(self, key: bytes) -> bytes | None:
+        return self.records.get(key)
+
+    def get_node(self, path: bytes) -> bytes | None:
+        return self.tree.get(path)
+
+    def keep(self, outcome: Outcome) -> None:
+        for table, writes in (
+            (self.records, outcome.state_writes),
+            (self.tree, outcome.node_writes),
+        ):
+            for key, value in writes.items():
+                if value is None:
+                    table.pop(key, None)
+                else:
+                    table[key] = value
+
+
+def small_genesis(validators: Sequence[KeyPair], client: KeyPair, sponsor: KeyPair) -> Genesis:
+    """Return devnet rules with spans so short that a test sees them end."""
+    whole = devnet_genesis(
+        validators,
+        DevnetAccounts(client.node_id, Amount(1_000 * POT), sponsor.node_id, Amount(1_000 * POT)),
+        time_milliseconds=1,
+    )
+    consensus = replace(whole.consensus, cycle_blocks=10, epoch_cycles=2, lottery_cycles=3)
+    length = consensus.cycle_blocks * consensus.epoch_cycles
+    return replace(
+        whole,
+        consensus=consensus,
+        money=replace(whole.money, unbonding_blocks=60, ban_blocks=30),
+        training=replace(whole.training, stamp_bits=4, audit_deadline=5, package_deadline=8),
+        validators=tuple(
+            GenesisValidator(each.node_id, chain_anchor(beacon_seed(each.secret, Epoch(0)), length))
+            for each in validators
+        ),
+    )
+
+
+def trace_of(task: TaskId, round_: int, shard: int) -> Trace:
+    """Return what honest training of a lease would show, whoever does it."""
+    start = 2_000_000 - 50_000 * round_ + 1_000 * shard + task[0]
+    return Trace(tuple(TraceEntry(MicroNats(start - entry), 10**9 + entry) for entry in range(8)))
+
+
+def losses_of(round_: int, shard: int) -> tuple[MicroNats, MicroNats]:
+    """Return loss before and after the own update."""
+    before = 2_000_000 - 50_000 * round_ + 1_000 * shard
+    return MicroNats(before), MicroNats(before - 10_000 - shard)
+
+
+Silence = Callable[[NodeId, Free], bool]
+Measure = Callable[[NodeId, LeaseKey], Distances]
+
+
+@dataclass
+class LedgerWorld:
+    """Every honest node of a network, driven block by block; tests bend single ones."""
+
+    genesis: Genesis
+    validators: tuple[KeyPair, ...]
+    miners: tuple[KeyPair, ...]
+    client: KeyPair
+    silent: Silence = lambda _node, _action: False
+    """What a node fails to say."""
+    measure: Measure = lambda _auditor, _lease: HONEST
+    """What an auditor finds."""
+    root_of: Callable[[NodeId, Digest], Digest] = lambda _validator, root: root
+    """What a validator posts as a round's result."""
+    store: MemoryStore = field(default_factory=MemoryStore)
+    parent: Header | None = None
+    receipts: list[Receipt] = field(default_factory=list[Receipt])
+    held: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    authors: list[Rank] = field(default_factory=list[Rank])
+
+    def __post_init__(self) -> None:
+        self.chain_id = chain_id_of(self.genesis)
+        self.keys = {each.node_id: each for each in (*self.validators, *self.miners, self.client)}
+        first = genesis_outcome(self.genesis, self.chain_id)
+        self.ledger = Ledger(self.genesis, self.store, self.store, first.state_root)
+        self._keep(first)
+
+    # What tests look at.
+
+    @property
+    def state(self) -> State:
+        return self.ledger.state()
+
+    @property
+    def height(self) -> int:
+        return 0 if self.parent is None else self.parent.body.height
+
+    def account(self, keys: KeyPair) -> Account:
+        return self.state.account(account_of(keys.node_id))
+
+    def miner(self, keys: KeyPair) -> Miner:
+        found = self.state.miner(account_of(keys.node_id))
+        assert found is not None
+        return found
+
+    def task(self, task: TaskId) -> Task:
+        return self.state.task(task)
+
+    # What nodes say.
+
+    def free(self, keys: KeyPair, action: Free) -> bytes:
+        return sign_transaction(keys, self.chain_id, action)
+
+    def paid(self, keys: KeyPair, action: Paid, *, fee: int = 0, nonce: int | None = None) -> bytes:
+        place = self.account(keys).nonce if nonce is None else nonce
+        return sign_paid_transaction(keys, self.chain_id, place, Amount(fee), action)
+
+    def submit(self, rules: TaskRules = RULES, budget: Amount = BUDGET) -> TaskId:
+        """Order a training in the next block."""
+        signed = self.paid(self.client, SubmitTask(BlobId(sha256(b"package")), budget, rules))
+        self.block(signed)
+        return TaskId(transaction_id(decode_transaction(signed).body))
+
+    def duties(self) -> list[bytes]:
+        """Return what all honest nodes would say now, but for what they fail to."""
+        said: list[tuple[KeyPair, Free]] = []
+        state = self.state
+        for keys in self.miners:
+            said += ((keys, action) for action in self._mine(state, keys))
+        for keys in self.validators:
+            said += ((keys, action) for action in self._validate(state, keys))
+        return [
+            self.free(keys, action)
+            for keys, action in said
+            if not self.silent(keys.node_id, action)
+        ]
+
+    def registration(self, keys: KeyPair, *, after: bytes = NO_STAMP, **changes: object) -> Free:
+        stamp, valid = search_stamp(
+            self.chain_id,
+            keys.node_id,
+            self.genesis.training.stamp_bits,
+            after=after,
+            tries=10_000,
+        )
+        assert valid
+        whole = RegisterMiner(1, 1 << 30, 3, Amount(0), account_of(keys.node_id), "rig", stamp)
+        return replace(whole, **changes)
+
+    def contribution(self, keys: KeyPair, duty: LeaseDuty) -> Contribute:
+        before, after = losses_of(duty.round, duty.shard)
+        lease = LeaseKey(duty.task, duty.round, duty.shard, keys.node_id)
+        return Contribute(
+            task=duty.task,
+            round=duty.round,
+            shard=duty.shard,
+            payload=BlobId(sha256(encode(lease))),
+            trace_commitment=trace_commitment(
+                lease, SALT, trace_of(duty.task, duty.round, duty.shard)
+            ),
+            samples=samples_of(duty.rules),
+            loss_before=before,
+            loss_after=after,
+            diverged=False,
+        )
+
+    def trace_opening(self, place: LeasePlace) -> RevealTrace:
+        return RevealTrace(*place, SALT, trace_of(*place))
+
+    def finding(self, keys: KeyPair, duty: AuditDuty) -> Finding:
+        lease = LeaseKey(duty.task, duty.round, duty.shard, duty.miner)
+        distances = self.measure(keys.node_id, lease)
+        return Finding(
+            trace_of(duty.task, duty.round, duty.shard),
+            *losses_of(duty.round, duty.shard),
+            distances,
+        )
+
+    def audit_statement(self, keys: KeyPair, duty: AuditDuty) -> AuditCommit | RevealAudit:
+        place = (duty.task, duty.round, duty.shard)
+        finding = self.finding(keys, duty)
+        if duty.revealing:
+            return RevealAudit(
+                *place,
+                SALT,
+                finding.trace,
+                finding.loss_before,
+                finding.loss_after,
+                finding.distances,
+            )
+        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
+        return AuditCommit(*place, audit_commitment(contribution, keys.node_id, SALT, finding))
+
+    def _mine(self, state: State, keys: KeyPair) -> Iterable[Free]:
+        duties = miner_duties(state, keys.node_id)
+        if duties.register:
+            yield self.registration(keys)
+        if duties.ready is not None:
+            yield Ready(duties.ready)
+        for lease in duties.leases:
+            yield self.contribution(keys, lease)
+        for place in duties.reveals:
+            yield self.trace_opening(place)
+
+    def _validate(self, state: State, keys: KeyPair) -> Iterable[Free]:
+        duties = validator_duties(state, keys.node_id)
+        for package in duties.packages:
+            yield AttestPackage(package.task, True)
+        for attest in duties.attests:
+            if attest.claims_ended:
+                claimed = {each.shard for each in attest.claimed}
+                places = tuple(
+                    place for place, shard in enumerate(attest.shards) if shard in claimed
+                )
+                yield Attest(attest.task, attest.round, bitmap_of(places))
+        for result in duties.results:
+            parts = [each.payload for each in result.accepted]
+            root = self.root_of(keys.node_id, sha256(result.theta + b"".join(parts)))
+            loss = MicroNats(1_900_000 - 40_000 * result.round)
+            yield RoundResult(result.task, result.round, BlobId(root), loss)
+        for audit in duties.audits:
+            yield self.audit_statement(keys, audit)
+        if duties.anchor is not None:
+            yield Anchor(duties.anchor, self._anchor(keys, duties.anchor))
+
+    # What becomes of it.
+
+    def block(
+        self,
+        *transactions: bytes,
+        view: int = 0,
+        strict: bool = True,
+        rank: Rank | None = None,
+    ) -> Outcome:
+        """Decide one block: assembled by its author, executed again by everyone else."""
+        prospects = self.ledger.prospects(self.parent)
+        primary = prospects.primaries[view % len(prospects.primaries)]
+        if rank is None:
+            rank = Rank(0) if prospects.ranking else RANK_NONE
+        author = prospects.nodes[primary] if rank == RANK_NONE else prospects.ranking[rank]
+        own = self.ledger.assemble(
+            self.parent, prospects.height, author, rank, transactions, lambda _: False
+        )
+        if strict and own.refused:
+            raise own.refused[0][1]
+        again = self.ledger.execute(
+            self.parent, prospects.height, author, rank, own.included, lambda _: True
+        )
+        assert again.state_root == own.state_root, "author and validators disagree"
+        assert again.state_writes == own.state_writes
+        frame = Frame(primary, View(view), self._reveal(prospects, primary))
+        self.ledger.verify_frame(frame, self.parent)
+        self.parent = Header(
+            self._body(prospects, author, rank, again), Signature(bytes(64)), frame
+        )
+        self.authors.append(rank)
+        self.receipts += again.receipts
+        self._keep(again)
+        return again
+
+    def run(self, blocks: int) -> None:
+        """Let everyone do its duties for some blocks."""
+        for _ in range(blocks):
+            self.block(*self.duties(), strict=False)
+
+    def run_until(self, condition: Callable[[], bool], *, blocks: int = 200) -> None:
+        """Let everyone do its duties until something is so."""
+        for _ in range(blocks):
+            if condition():
+                return
+            self.run(1)
+        raise AssertionError(f"not so after {blocks} blocks")
+
+    def refusal(self, transaction: bytes) -> RejectionReason | None:
+        """Return why a block with this transaction would be refused, or None."""
+        prospects = self.ledger.prospects(self.parent)
+        try:
+            self.ledger.execute(
+                self.parent,
+                prospects.height,
+                prospects.nodes[prospects.primaries[0]],
+                RANK_NONE,
+                [transaction],
+                lambda _: False,
+            )
+        except PeerError as error:
+            return error.reason
+        return None
+
+    def _anchor(self, keys: KeyPair, epoch: Epoch) -> Digest:
+        return chain_anchor(beacon_seed(keys.secret, epoch), self._epoch_blocks())
+
+    def _epoch_blocks(self) -> int:
+        return self.genesis.consensus.cycle_blocks * self.genesis.consensus.epoch_cycles
+
+    def _reveal(self, prospects: Prospects, primary: int) -> Digest:
+        if prospects.anchors[primary] == NO_DIGEST:
+            return NO_REVEAL
+        seed = beacon_seed(self.validators[primary].secret, prospects.epoch)
+        position = reveal_position(prospects.height, self.genesis.consensus)
+        return reveal(seed, self._epoch_blocks(), position)
+
+    def _body(
+        self, prospects: Prospects, author: NodeId, rank: Rank, outcome: Outcome
+    ) -> BlockBody:
+        return BlockBody(
+            version=BLOCK_VERSION,
+            height=prospects.height,
+            previous_hash=NO_DIGEST if self.parent is None else block_hash(self.parent),
+            previous_seal_hash=NO_DIGEST,
+            epoch=prospects.epoch,
+            cycle=prospects.cycle,
+            author=author,
+            rank=rank,
+            transactions_root=transactions_root(outcome.included),
+            state_root=outcome.state_root,
+            next_validators_hash=prospects.next_validators_hash,
+            certificate_hash=prospects.certificate_hash,
+            time_milliseconds=int(prospects.height),
+        )
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Store an outcome; every record must be one that the next block can read, and balance."""
+        for key, encoded in outcome.state_writes.items():
+            record = None if encoded is None else decode_record(key, encoded)
+            assert encoded is None or encode(record) == encoded
+            self.held[key] = held(record)
+        self.store.keep(outcome)
+        self.ledger.state_root = outcome.state_root
+        chain = self.state.chain()
+        first = sum(each.balance + each.bond for each in self.genesis.accounts)
+        assert sum(self.held.values()) == chain.supply, "money appeared or vanished"
+        assert chain.supply == first + chain.issued - chain.burned
+
+
+def build_world(
+    *,
+    validators: int = 4,
+    miners: int = 3,
+    change: Callable[[Genesis], Genesis] = lambda genesis: genesis,
+) -> LedgerWorld:
+    """Return a network at height 0."""
+    seats = tuple(key_pair(f"validator {number}") for number in range(validators))
+    rigs = tuple(key_pair(f"miner {number}") for number in range(miners))
+    client, sponsor = key_pair("client"), key_pair("sponsor")
+    genesis = change(small_genesis(seats, client, sponsor))
+    return LedgerWorld(genesis, seats, rigs, client)
+
+
+def with_audits(rate: int, **changes: object) -> Callable[[Genesis], Genesis]:
+    """Return a change of a genesis: another audit rate, and other numbers of its training part."""
+    return lambda genesis: replace(
+        genesis,
+        training=replace(genesis.training, audit_rate=PartsPerMillion(rate), **changes),
+    )

@@ -1,0 +1,1 @@
+"""Tests of scores, lottery, weights and pay."""

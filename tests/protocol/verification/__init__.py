@@ -1,0 +1,1 @@
+"""Tests of commitments, draws of audits and verdicts."""
