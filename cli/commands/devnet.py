@@ -40,6 +40,14 @@ def devnet(
         Path | None,
         typer.Option("--text-dir", metavar="DIR", help="UTF-8 text for --example text."),
     ] = None,
+    block_milliseconds: Annotated[
+        int | None,
+        typer.Option("--block-milliseconds", help="Block interval [default: the devnet's, 500]."),
+    ] = None,
+    idle: Annotated[
+        bool,
+        typer.Option("--idle", help="Submit nothing: keep the network until Ctrl-C."),
+    ] = False,
     ui: Annotated[
         ScreenChoice, typer.Option("--ui", help="auto is a live screen on a terminal.")
     ] = ScreenChoice.AUTO,
@@ -58,6 +66,8 @@ def devnet(
         out=out,
         datadir=datadir,
         text_dir=text_dir,
+        block_milliseconds=block_milliseconds,
+        idle=idle,
         screen=ui,
         json_output=json_output,
     )

@@ -17,7 +17,7 @@ from potp2p.devnet.faces import plain_face, show_screen
 from potp2p.devnet.plan import Plan, verify_plan
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.report import summary
-from potp2p.devnet.run import run_devnet
+from potp2p.devnet.run import run_devnet, run_idle
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.ui.screen import HEIGHT_MIN, WIDTH_MIN
 from potp2p.ui.terminal import is_full_screen_possible
@@ -38,6 +38,8 @@ class DevnetChoices:
     out: Path
     datadir: Path | None
     text_dir: Path | None
+    block_milliseconds: int | None
+    idle: bool
     screen: ScreenChoice
     json_output: bool
 
@@ -56,16 +58,18 @@ def run(choices: DevnetChoices) -> int:
         out=choices.out.absolute(),
         folder=folder.absolute(),
         text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
+        block_milliseconds=choices.block_milliseconds,
     )
     is_done = False
     try:
         verify_plan(plan)
-        document = trio.run(_run_until_signal, plan, _face(choices))
+        document = trio.run(_run_until_signal, _work(plan, choices))
         is_done = True
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
     finally:
-        if not kept and (is_done or not (folder / "logs").exists()):
+        is_temporary = not kept and (is_done or choices.idle or not (folder / "logs").exists())
+        if is_temporary:
             shutil.rmtree(folder, ignore_errors=True)
     if choices.json_output:
         print_document(document)
@@ -77,7 +81,31 @@ def run(choices: DevnetChoices) -> int:
     return ExitCode.DONE if sound else ExitCode.ERROR
 
 
-async def _run_until_signal(plan: Plan, face: Callable[[Progress], Awaitable[None]]) -> Document:
+def _work(plan: Plan, choices: DevnetChoices) -> Callable[[], Awaitable[Document]]:
+    """Return what is done until it is done, or until a signal."""
+
+    async def job() -> Document:
+        return await run_devnet(plan, _face(choices))
+
+    async def idle() -> Document:
+        is_watched = choices.screen is not ScreenChoice.NONE
+        await run_idle(plan, _face(choices), _teller(choices), is_watched=is_watched)
+        raise AssertionError("an idle network ends by a signal")
+
+    return idle if choices.idle else job
+
+
+def _teller(choices: DevnetChoices) -> Callable[[Document], None]:
+    """Return how it is said where an idle network is; the screen needs no words beside it."""
+
+    def tell(document: Document) -> None:
+        if choices.json_output:
+            print_document(document)
+
+    return tell
+
+
+async def _run_until_signal(work: Callable[[], Awaitable[Document]]) -> Document:
     document: Document | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
@@ -88,7 +116,7 @@ async def _run_until_signal(plan: Plan, face: Callable[[Progress], Awaitable[Non
                     raise Stopped(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
 
             nursery.start_soon(end_on_signal)
-            document = await run_devnet(plan, face)
+            document = await work()
             nursery.cancel_scope.cancel()
     assert document is not None
     return document

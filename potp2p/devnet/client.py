@@ -1,23 +1,20 @@
 """The client of a local network: `potp2p` commands in processes of their own, read as JSON."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import trio
 
-from potp2p.devnet.fleet import POLL_SECONDS, Child, Fleet, tail
 from potp2p.devnet.programs import Programs
-from potp2p.foundation.errors import OperatingError, UnreachableError
-from potp2p.foundation.limits import STATUS_BYTES_MAX
+from potp2p.foundation.errors import OperatingError
+from potp2p.processes.documents import Document, parse_document
+from potp2p.processes.fleet import POLL_SECONDS, Child, Fleet, tail
 
 ATTEMPTS_MAX: Final = 3
 """A command may meet a node that was just killed; the next attempt meets another."""
 UNREACHABLE_CODE: Final = 4
-
-Document = dict[str, object]
 
 
 @dataclass(slots=True)
@@ -56,38 +53,6 @@ class ClientCommands:
         self._count += 1
         command = (*self.programs.potp2p, *arguments)
         return self.fleet.start(f"client-{self._count:02}-{name}", command)
-
-
-async def first_line(child: Child, deadline_seconds: float) -> str:
-    """Return the first whole line of a child's output."""
-    with trio.move_on_after(deadline_seconds):
-        while True:
-            content = child.output.read_bytes()  # a small file of our own
-            line, newline, _ = content.partition(b"\n")
-            if newline:
-                return line.decode("utf-8", "replace")
-            if child.returncode is not None:
-                raise OperatingError(f"{child.name} ended: {child.last_words()}")
-            await trio.sleep(POLL_SECONDS)
-    raise UnreachableError(f"{child.name} said nothing within {deadline_seconds:.0f} s")
-
-
-def document_of(child: Child) -> Document:
-    """Return the JSON document that an ended child printed."""
-    with child.output.open("rb") as file:
-        content = file.read(STATUS_BYTES_MAX + 1)
-    return parse_document(content, child.name)
-
-
-def parse_document(content: bytes, name: str) -> Document:
-    """Parse one JSON object."""
-    try:
-        document: object = json.loads(content)
-    except ValueError as error:
-        raise OperatingError(f"{name} printed something that is not JSON") from error
-    if not isinstance(document, dict):
-        raise OperatingError(f"{name} printed something that is not a JSON object")
-    return cast("Document", document)
 
 
 async def _read_to_its_end(child: Child, take: Callable[[Document], None]) -> int:

@@ -1,6 +1,7 @@
 """The first state of a local network: bonded validators, a client with money, a sponsor."""
 
 import time
+from dataclasses import replace
 from typing import Final
 
 from potp2p.devnet.layout import Layout
@@ -30,4 +31,7 @@ def genesis_document(plan: Plan, layout: Layout) -> bytes:
         ),
         time_milliseconds=now if plan.seed is None else SEEDED_TIME,
     )
+    if plan.block_milliseconds is not None:
+        consensus = replace(genesis.consensus, block_interval=plan.block_milliseconds)
+        genesis = replace(genesis, consensus=consensus)
     return encode(genesis)

@@ -6,7 +6,13 @@ from typing import Final
 
 from potp2p.devnet.programs import Programs
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.limits import DEVNET_MINERS_MAX, DEVNET_VALIDATORS_MAX, ROUNDS_MAX
+from potp2p.foundation.limits import (
+    DEVNET_BLOCK_MILLISECONDS_MAX,
+    DEVNET_BLOCK_MILLISECONDS_MIN,
+    DEVNET_MINERS_MAX,
+    DEVNET_VALIDATORS_MAX,
+    ROUNDS_MAX,
+)
 
 EXAMPLES: Final = ("digits", "text")
 MODES: Final = ("local", "gradient")
@@ -29,6 +35,8 @@ class Plan:
     folder: Path
     """Where the nodes live."""
     text_dir: Path | None = None
+    block_milliseconds: int | None = None
+    """None: the devnet's own block interval."""
     programs: Programs = field(default_factory=Programs)
 
 
@@ -49,6 +57,10 @@ def verify_plan(plan: Plan) -> None:
         raise ConfigurationError(f"--rounds {plan.rounds}: from 1 to {ROUNDS_MAX}")
     if plan.seed is not None and not 0 <= plan.seed < SEED_BOUND:
         raise ConfigurationError(f"--seed {plan.seed}: from 0 to {SEED_BOUND - 1}")
+    interval = plan.block_milliseconds
+    least, most = DEVNET_BLOCK_MILLISECONDS_MIN, DEVNET_BLOCK_MILLISECONDS_MAX
+    if interval is not None and not least <= interval <= most:
+        raise ConfigurationError(f"--block-milliseconds {interval}: from {least} to {most}")
     if plan.text_dir is not None and not plan.text_dir.is_dir():
         raise ConfigurationError(f"--text-dir {plan.text_dir} is not a folder")
     if plan.text_dir is not None and plan.example != "text":

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from potp2p.devnet.client import Document
 from potp2p.devnet.layout import Layout
 from potp2p.devnet.plan import Plan
 from potp2p.devnet.progress import Progress
+from potp2p.processes.documents import Document
 from potp2p.protocol.crypto.identity import KeyPair
 
 
@@ -49,19 +49,34 @@ def report_document(plan: Plan, layout: Layout, progress: Progress, findings: Fi
         "supply": {name: findings.money.get(name) for name in ("expected", "actual")},
         "seconds": round(findings.seconds, 1),
         "out": str(plan.out),
-        "nodes": [
-            {
-                "name": member.name,
-                "role": str(member.role),
-                "address": member.keys.address,
-                "datadir": str(member.folder),
-                "pid": progress.nodes[member.name].pid,
-                "exit_code": progress.nodes[member.name].exit_code,
-                "restart": f"{plan.programs.display} start --datadir {member.folder}",
-            }
-            for member in layout.members
-        ],
+        "nodes": _nodes(plan, layout, progress),
     }
+
+
+def idle_document(plan: Plan, layout: Layout, progress: Progress, address: str) -> Document:
+    """Tell where a network without a task is, so that others may join or use it."""
+    return {
+        "schema": "potp2p.devnet-idle/1",
+        "bootstrap": address,
+        "genesis": str(layout.genesis),
+        "client": str(layout.client.folder),
+        "nodes": _nodes(plan, layout, progress),
+    }
+
+
+def _nodes(plan: Plan, layout: Layout, progress: Progress) -> list[Document]:
+    return [
+        {
+            "name": member.name,
+            "role": str(member.role),
+            "address": member.keys.address,
+            "datadir": str(member.folder),
+            "pid": progress.nodes[member.name].pid,
+            "exit_code": progress.nodes[member.name].exit_code,
+            "restart": f"{plan.programs.display} start --datadir {member.folder}",
+        }
+        for member in layout.members
+    ]
 
 
 def summary(document: Document) -> list[str]:

@@ -6,8 +6,7 @@ from typing import Final, cast
 
 import trio
 
-from potp2p.devnet.client import ClientCommands, Document, document_of, first_line, parse_document
-from potp2p.devnet.fleet import Child, Fleet
+from potp2p.devnet.client import ClientCommands
 from potp2p.devnet.genesis import genesis_document
 from potp2p.devnet.layout import (
     BOOTSTRAP,
@@ -20,8 +19,10 @@ from potp2p.devnet.layout import (
 from potp2p.devnet.observing import common_roots, observe
 from potp2p.devnet.plan import Plan
 from potp2p.devnet.progress import NodeView, Progress
-from potp2p.devnet.report import Findings, report_document
+from potp2p.devnet.report import Findings, idle_document, report_document
 from potp2p.foundation.errors import OperatingError
+from potp2p.processes.documents import Document, document_of, first_line, parse_document
+from potp2p.processes.fleet import Child, Fleet
 
 START_SECONDS: Final = 120.0
 """Until every node answers: seven Python processes that import a network stack on two cores."""
@@ -44,6 +45,9 @@ class Run:
     progress: Progress
     commands: ClientCommands
     children: dict[str, Child] = field(default_factory=dict[str, Child])
+    observing: trio.CancelScope = field(default_factory=trio.CancelScope)
+    address: str = ""
+    """The bootstrap node's, once it has told it."""
 
     def say(self, text: str) -> None:
         """Note what happened."""
@@ -57,6 +61,33 @@ class Run:
 
 async def run_devnet(plan: Plan, face: Face) -> Document:
     """Return the report of a run; whatever happens, no process stays."""
+    return await _run_network(plan, face, _job)
+
+
+async def run_idle(
+    plan: Plan, face: Face, tell: Callable[[Document], None], *, is_watched: bool
+) -> None:
+    """
+    Keep a network without a task until cancelled; tell where it is once blocks come.
+
+    Unwatched nodes are left alone from then on: nothing asks for their status, so that what they
+    use is what they need.
+    """
+
+    async def job(run: Run) -> Document:
+        await _start_nodes(run)
+        run.stage("idle: submit a task, or press Ctrl-C to end")
+        if not is_watched:
+            run.observing.cancel()
+        tell(idle_document(run.plan, run.layout, run.progress, run.address))
+        return await trio.sleep_forever()
+
+    await _run_network(plan, face, job)
+
+
+async def _run_network(
+    plan: Plan, face: Face, job: Callable[[Run], Awaitable[Document]]
+) -> Document:
     layout = lay_out(plan)
     write_folders(layout, genesis_document(plan, layout))
     fleet = Fleet(layout.logs)
@@ -71,13 +102,18 @@ async def run_devnet(plan: Plan, face: Face) -> Document:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(face, run.progress)
-            nursery.start_soon(observe, layout.members, run.progress)
+            nursery.start_soon(_observe, run)
             nursery.start_soon(_watch_children, run)
-            report = await _job(run)
+            report = await job(run)
             nursery.cancel_scope.cancel()
     finally:
         await fleet.stop()
     return report
+
+
+async def _observe(run: Run) -> None:
+    with run.observing:
+        await observe(run.layout.members, run.progress)
 
 
 async def _job(run: Run) -> Document:
@@ -139,11 +175,11 @@ async def _start_nodes(run: Run) -> None:
     addresses = told.get("listen")
     if not isinstance(addresses, list) or not addresses:
         raise OperatingError("the bootstrap node told no address")
-    address = str(addresses[0])
-    run.say(f"bootstrap address {address}")
-    write_configuration(run.layout.client, address)
+    run.address = str(addresses[0])
+    run.say(f"bootstrap address {run.address}")
+    write_configuration(run.layout.client, run.address)
     for member in run.layout.members:
-        write_configuration(member, address)
+        write_configuration(member, run.address)
         _start_node(run, member)
     run.stage("waiting for the first block")
     with trio.move_on_after(START_SECONDS):

@@ -112,6 +112,10 @@ UNIX_PATH_BYTES_MAX: Final = 107
 DEVNET_VALIDATORS_MAX: Final = 16
 DEVNET_MINERS_MAX: Final = 16
 """Processes of one machine: each validator and miner takes a node and a worker of some 500 MB."""
+DEVNET_BLOCK_MILLISECONDS_MIN: Final = 200
+"""The devnet's author window, which must fit into the interval."""
+DEVNET_BLOCK_MILLISECONDS_MAX: Final = 60_000
+"""A person who waits for a first block gives up after a minute."""
 
 assert VALIDATORS_MAX >= 4, "PBFT needs 3f + 1 validators with f at least 1"
 assert BLOCK_BYTES_MAX <= MESSAGE_BYTES_MAX

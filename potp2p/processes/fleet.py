@@ -1,5 +1,5 @@
 """
-Every process of a local network: started in its own session, watched, and ended together.
+Processes that belong together: started in its own session, watched, and ended together.
 
 A child asks the kernel to be killed when we die, so that even SIGKILL leaves nothing behind.
 """

@@ -1,0 +1,1 @@
+"""Processes of ours on this machine: started, watched, measured and ended together."""
