@@ -101,6 +101,8 @@ class Client:
                     encode(QueryRequest(key)),
                     deadline_seconds=QUERY_SECONDS,
                 )
+                if not answer:
+                    raise UnreachableError("no block is decided yet")
                 proved = verify_reply(self.trust, key, decode(QueryReply, answer))
             except PeerError as error:
                 self.network.directory.penalise(peer, error)

@@ -64,6 +64,7 @@ class QueryService:
         await trio.lowlevel.checkpoint()
         head = self.chain.head
         if head.header is None or head.seal is None:
-            raise PeerError(RejectionReason.TOO_EARLY, "no block is decided yet")
+            # Nothing is sealed yet, which is no fault of the asker: an empty answer, not a refusal.
+            return b""
         proof = prove(self.store, head.state_root, key)
         return encode(QueryReply(head.header, head.seal, self.store.get_state(key), encode(proof)))

@@ -1,0 +1,1 @@
+"""Tests of whole nodes, wired as in production."""
