@@ -55,7 +55,9 @@ class MemoryJournal:
     synced: list[bytes] = field(default_factory=list[bytes])
     unsynced: list[bytes] = field(default_factory=list[bytes])
     order: list[str] = field(default_factory=list[str])
-    """What became durable or left, in order; shared with record and network."""
+    """What became durable, in order; may be shared with the record."""
+    cut: list[bytes] = field(default_factory=list[bytes])
+    """What the last reset of a full journal threw away."""
 
     def entries(self) -> list[bytes]:
         """Return what survives."""
@@ -74,6 +76,7 @@ class MemoryJournal:
 
     def reset(self) -> None:
         """Forget everything."""
+        self.cut = self.synced or self.cut
         self.synced = []
         self.unsynced = []
 

@@ -7,7 +7,13 @@ import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.types import Digest, Height, Rank
-from potp2p.protocol.wire.consensus import BlockPush, BlockRequest, decode_frame
+from potp2p.protocol.wire.consensus import (
+    BlockPush,
+    BlockRequest,
+    SignedCommit,
+    SignedPrepare,
+    decode_frame,
+)
 from tests.doubles.network import MemoryHub, Transit
 from tests.doubles.validators import NOTHING, Validator, key_of, make_validators, until
 
@@ -178,6 +184,49 @@ async def test_withheld_block_is_pulled_by_hash(
 
     assert asked
     assert_one_chain(validators)
+    nursery.cancel_scope.cancel()
+
+
+async def test_healthy_committee_pulls_nothing_and_sends_each_block_once(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    hub = MemoryHub()
+    validators = make_validators(4, hub)
+    for validator in validators:
+        nursery.start_soon(validator.run)
+    await until(lambda: min(heights(validators)) >= 5)
+
+    frames = [decode_frame(transit.body) for transit in hub.transits]
+    assert not any(isinstance(frame, BlockRequest) for frame in frames)
+    assert sum(isinstance(frame, BlockPush) for frame in frames) == 5 * 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_votes_that_come_before_their_height_wait_for_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """One validator hears commits so late that the next proposal comes before its height."""
+    late = key_of(3).node_id
+
+    def delay(transit: Transit) -> float:
+        is_late = isinstance(decode_frame(transit.body), SignedCommit) and transit.receiver == late
+        return 0.8 if is_late else 0.005
+
+    hub = MemoryHub(delay_seconds=delay)
+    validators = make_validators(4, hub)
+    nursery.start_soon(hub.run)
+    for validator in validators:
+        nursery.start_soon(validator.run)
+    await until(lambda: min(heights(validators)) >= 6, seconds=12)
+
+    prepared = {
+        frame.statement.height
+        for transit in hub.transits
+        if transit.sender == late
+        and isinstance(frame := decode_frame(transit.body), SignedPrepare)
+        and frame.statement.signer == 3
+    }
+    assert {2, 3, 4, 5} <= prepared
     nursery.cancel_scope.cancel()
 
 
