@@ -1,0 +1,74 @@
+"""The journal's records: what is written is what is read, and its bytes are frozen."""
+
+from hashlib import sha256
+from typing import get_args
+
+import pytest
+
+from potp2p.foundation.errors import UnsafeError
+from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_OVERHEAD_BYTES_MAX
+from potp2p.foundation.types import Rank, View
+from potp2p.protocol.consensus.events import (
+    BetterBodyHeard,
+    BlockOffered,
+    LoggedEvent,
+    MessageReceived,
+    SealReceived,
+    Timer,
+    TimerFired,
+)
+from potp2p.services.consensus_records import BlockKept, decode_record, encode_record
+from tests.doubles.committee import (
+    APPLE,
+    HEIGHT,
+    certificate,
+    checked,
+    prepare,
+    propose,
+    seal,
+    start,
+    view_change,
+)
+
+PROOF = certificate(APPLE, (0, 1, 2))
+RECORDS: tuple[LoggedEvent | BlockKept, ...] = (
+    start(4, 1),
+    start(4, None, height=2, head_seal=seal(APPLE, (0, 1, 2))),
+    MessageReceived(prepare(1, APPLE)),
+    MessageReceived(view_change(2, 3, certificate=PROOF)),
+    MessageReceived(propose(1, APPLE, view=1, view_changes=(view_change(0, 1),))),
+    TimerFired(Timer.VIEW, HEIGHT, View(3)),
+    BlockOffered(HEIGHT, View(3), APPLE),
+    checked(APPLE, valid=False, rank=2),
+    SealReceived(seal(APPLE, (0, 1, 2))),
+    BetterBodyHeard(HEIGHT, Rank(1)),
+    BlockKept(b"block"),
+)
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_record_is_read_as_it_was_written(record: LoggedEvent | BlockKept) -> None:
+    assert decode_record(encode_record(record)) == record
+
+
+def test_every_kind_of_event_that_changes_state_has_a_record() -> None:
+    assert {type(record) for record in RECORDS} == {*get_args(LoggedEvent), BlockKept}
+
+
+def test_largest_block_has_a_record() -> None:
+    record = BlockKept(bytes(BLOCK_BYTES_MAX + BLOCK_OVERHEAD_BYTES_MAX))
+
+    assert decode_record(encode_record(record)) == record
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_damaged_record_is_never_voted_upon(record: LoggedEvent | BlockKept) -> None:
+    with pytest.raises(UnsafeError):
+        decode_record(encode_record(record)[:-1])
+
+
+def test_bytes_of_every_record_are_frozen() -> None:
+    """A journal written by an older program must still be read."""
+    digest = sha256(b"".join(encode_record(record) for record in RECORDS)).hexdigest()
+
+    assert digest == "449123a80e5f11a3457f33cbb747bc8632993cb93df23ac2095da19307ad52a0"
