@@ -82,6 +82,7 @@ class Adapters:
     safety: SafetyRecord
     workers: Workers | None
     """None where nothing is computed: an observer."""
+    logbook: LogBook
     unix_seconds: Callable[[], float]
     random_bytes: Callable[[int], bytes]
 
@@ -110,7 +111,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     genesis = decode(Genesis, plan.genesis)
     chain_id = ChainId(sha256(plan.genesis))
     payout = keys.account if plan.payout is None else plan.payout
-    logbook = LogBook(adapters.unix_seconds)
+    logbook = adapters.logbook
     bell = HeightBell()
     mempool = Mempool(chain_id, lambda: bell.height)
     head = stored_head(adapters.chain_store, chain_id)

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from potp2p.protocol.ledger.genesis import genesis_outcome
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode
+from potp2p.services.logbook import LogBook
 from potp2p.settings.keys import load_or_create_identity
 from potp2p.storage.blobs import BlobFiles
 from potp2p.storage.chain import LmdbChainStore
@@ -59,11 +61,11 @@ async def run_node(
         genesis = _read_genesis(launch.data_folder)
         secret = _read_identity(launch.data_folder)
         network = Network(_network_configuration(launch, secret, genesis))
-        workers = await _open_workers(launch)
-        adapters = _open_adapters(stack, launch, network, workers)
+        logbook = LogBook(time.time, launch.log)
+        workers = await _open_workers(launch, logbook)
+        adapters = _open_adapters(stack, launch, network, workers, logbook)
         await _store_genesis(adapters, genesis)
         node = build(_plan(launch, secret, genesis), adapters)
-        node.logbook.listener = launch.log
         (launch.data_folder / "work").mkdir(exist_ok=True)
         async with trio.open_nursery() as nursery:
             if workers is not None:
@@ -113,15 +115,19 @@ def _network_configuration(launch: Launch, secret: bytes, genesis: bytes) -> Net
     )
 
 
-async def _open_workers(launch: Launch) -> Workers | None:
+async def _open_workers(launch: Launch, logbook: LogBook) -> Workers | None:
     if launch.role is Role.OBSERVER:
         return None
     devices = launch.devices or await discover_names()
-    return Workers(devices)
+    return Workers(devices, log=partial(logbook.say, "worker"))
 
 
 def _open_adapters(
-    stack: ExitStack, launch: Launch, network: Network, workers: Workers | None
+    stack: ExitStack,
+    launch: Launch,
+    network: Network,
+    workers: Workers | None,
+    logbook: LogBook,
 ) -> Adapters:
     folder = launch.data_folder
     environment = stack.enter_context(Environment.open(folder / "chain.lmdb"))
@@ -136,6 +142,7 @@ def _open_adapters(
         journal=stack.enter_context(JournalFile.open(folder / "validator" / "wal")),
         safety=stack.enter_context(SafetyFile.open(folder / "validator" / "state")),
         workers=workers,
+        logbook=logbook,
         unix_seconds=time.time,
         random_bytes=secrets.token_bytes,
     )

@@ -48,6 +48,7 @@ from potp2p.protocol.wire.tasks import (
     TaskRules,
     ToleranceClass,
 )
+from potp2p.services.logbook import LogBook
 from tests.doubles.network import MemoryHub, MemoryNetwork, Transit
 from tests.doubles.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
 from tests.doubles.validators import MemoryJournal, MemoryRecord
@@ -216,6 +217,7 @@ class Machine:
             journal=self.journal,
             safety=self.record,
             workers=self.workers,
+            logbook=LogBook(trio.current_time),
             unix_seconds=lambda: START_SECONDS + trio.current_time(),
             random_bytes=self._random.randbytes,
         )
