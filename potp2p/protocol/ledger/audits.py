@@ -17,6 +17,7 @@ from potp2p.protocol.incentives.rewards import split
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.context import BlockContext, Sender, require, weak_quorum
+from potp2p.protocol.ledger.miners import is_banned
 from potp2p.protocol.ledger.money import PPM, burn, credit, payout_of, slash
 from potp2p.protocol.ledger.records import (
     LeaseRecord,
@@ -252,6 +253,9 @@ def _rule(
         findings,
         tolerance_of(task.rules.model.tolerance, task.rules.mode),
     )
+    if verdict is Verdict.PASS and is_banned(state, lease.miner, context.height):
+        # Convicted of another contribution meanwhile: all its open pay is forfeited (DESIGN 8.5).
+        verdict = Verdict.VOID
     if verdict is not Verdict.PASS:
         lease = withdraw_weight(state, place, lease)
     state.put_lease(*place, replace(lease, status=STATUS_OF[verdict]))

@@ -22,6 +22,7 @@ from potp2p.protocol.incentives.weights import Weights
 from potp2p.protocol.ledger.context import faulty_max, weak_quorum
 from potp2p.protocol.ledger.money import credit
 from potp2p.protocol.ledger.records import (
+    MISSES_MAX,
     Chain,
     CycleWeights,
     PassedOver,
@@ -130,7 +131,7 @@ def apply_frame(state: State, parent: Header) -> None:
 
 
 def _missed(seat: Seat, height: Height) -> Seat:
-    misses = seat.misses + 1
+    misses = min(seat.misses + 1, MISSES_MAX)
     away = 1 << min(misses, MISS_EXPONENT_MAX)
     return replace(seat, misses=misses, skipped_until=Height(height + 1 + away))
 

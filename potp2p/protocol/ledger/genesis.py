@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
+from potp2p.foundation.limits import AMOUNT_BOUND
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     POT,
@@ -15,7 +16,12 @@ from potp2p.foundation.types import (
     NodeId,
     PartsPerMillion,
 )
-from potp2p.protocol.crypto.beacon import beacon_seed, chain_anchor, first_beacon
+from potp2p.protocol.crypto.beacon import (
+    CHAIN_LENGTH_MAX,
+    beacon_seed,
+    chain_anchor,
+    first_beacon,
+)
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.block import Outcome
@@ -35,6 +41,8 @@ from potp2p.protocol.wire.genesis import (
 from potp2p.protocol.wire.schema import encode
 
 PPM: Final = 1_000_000
+SPAN_MAX: Final = 1 << 40
+"""Blocks; heights plus a span stay below HEIGHT_BOUND."""
 
 
 class _NoNodes:
@@ -91,7 +99,7 @@ def verify_genesis(genesis: Genesis) -> None:
     At the base audit rate p a cheat gains R and loses B + R when caught; at least p/2 of the
     detection is left to honest auditors, so cheating loses money when B >= R (2 - p) / p
     (DESIGN section 8). The draw raises p_i to 2R / (R + B) where a task pays more than that bond
-    covers, so the check here is that the miner bond covers something at all.
+    covers, up to certainty without a bond, so no pair of bond and rate can be wrong here.
     """
     consensus, money, training = genesis.consensus, genesis.money, genesis.training
     shares = money.miners_share + money.auditors_share + money.burned_share
@@ -99,13 +107,19 @@ def verify_genesis(genesis: Genesis) -> None:
     nodes = [each.node for each in genesis.validators]
     accounts = [each.account for each in genesis.accounts]
     bonds = {each.account: each.bond for each in genesis.accounts}
+    supply = sum(each.balance + each.bond for each in genesis.accounts)
     rules = (
         (len(nodes) >= 1, "no validator"),
         (len(set(nodes)) == len(nodes), "a validator twice"),
         (len(nodes) <= consensus.seats_max, "more validators than seats"),
         (accounts == sorted(set(accounts)), "accounts are not ascending and distinct"),
         (shares == PPM, f"shares add up to {shares} ppm"),
-        (blocks > 0, "cycle or epoch of no blocks"),
+        (0 < blocks <= CHAIN_LENGTH_MAX, "epoch of no blocks, or longer than a beacon chain"),
+        (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
+        (
+            money.unbonding_blocks < SPAN_MAX and money.ban_blocks < SPAN_MAX,
+            "span beyond any chain",
+        ),
         (consensus.lottery_cycles > 0, "no lottery window"),
         (
             consensus.author_window <= consensus.block_interval or not consensus.block_interval,
@@ -115,6 +129,8 @@ def verify_genesis(genesis: Genesis) -> None:
         (consensus.view_cap >= consensus.view_step, "view cap below the first step"),
         (0 < training.audit_rate <= PPM, "audit rate"),
         (training.audit_committee >= 1, "no auditor"),
+        (training.audit_deadline >= 1, "no time to audit"),
+        (training.package_deadline >= 1, "no time to attest a package"),
         (money.slash_share <= PPM, "slash beyond the bond"),
         (
             money.unbonding_blocks > blocks + 2 * training.audit_deadline,

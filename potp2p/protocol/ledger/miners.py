@@ -143,6 +143,12 @@ def book_round(  # noqa: PLR0913  # what one round says about one miner
     )
 
 
+def is_banned(state: State, node: NodeId, height: Height) -> bool:
+    """Tell whether a conviction still keeps a miner out."""
+    miner = state.miner(account_of(node))
+    return miner is not None and miner.banned_until > height
+
+
 def book_pay(state: State, node: NodeId, amount: int) -> None:
     """Write down what a miner earned."""
     account = account_of(node)

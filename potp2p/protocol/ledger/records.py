@@ -33,8 +33,10 @@ from potp2p.protocol.wire.tasks import TaskRules
 
 LOSSES_KEPT: int = 256
 """Evaluation losses a task record keeps; older ones are in its receipts."""
-DUE_MAX: int = 65_536
-"""Unbondings that may end at one height; more wait for the next."""
+MISSES_MAX: int = (1 << 16) - 1
+"""A seat that stays away for months must not outgrow its record."""
+DUE_MAX: int = 2_000
+"""Unbondings that may end at one height: as many as a block can ask for."""
 ROUNDS_OPEN_MAX: int = 64
 """Rounds of one task that wait for their audits; the next round waits beyond that."""
 
@@ -66,8 +68,8 @@ class Seat:
     """NO_DIGEST: none registered for this epoch."""
     next_anchor: DigestField
     """For the next epoch; NO_DIGEST until registered."""
-    misses: Annotated[int, Uint(1 << 16)]
-    """Consecutive turns missed as primary."""
+    misses: Annotated[int, Uint(MISSES_MAX + 1)]
+    """Consecutive turns missed as primary, counted up to MISSES_MAX."""
     skipped_until: HeightField
     """Left out of the primary order below this height."""
 

@@ -23,7 +23,7 @@ from potp2p.protocol.incentives.scores import (
 )
 from potp2p.protocol.ledger.context import BlockContext, quorum, weak_quorum
 from potp2p.protocol.ledger.contributions import bits_of
-from potp2p.protocol.ledger.miners import book_round, eligible_workers
+from potp2p.protocol.ledger.miners import book_round, eligible_workers, is_banned
 from potp2p.protocol.ledger.money import burn
 from potp2p.protocol.ledger.records import (
     LOSSES_KEPT,
@@ -183,9 +183,13 @@ def _fix_set(
     round_: Round,
     attested: dict[ShardIndex, bool],
 ) -> RoundRecord:
-    """Decide which contributions are in; every other lease was missed."""
+    """Decide which contributions are in; every other lease was missed, a banned miner's too."""
     record, task = state.round(task_id, round_), state.task(task_id)
-    inside = [row.shard for row in record.leases if attested.get(row.shard)]
+    inside = [
+        row.shard
+        for row in record.leases
+        if attested.get(row.shard) and not is_banned(state, row.miner, context.height)
+    ]
     claims = [_claimed(state.lease(task_id, round_, shard)) for shard in inside]
     scores = round_scores(
         claims, parameters=task.rules.model.parameters, samples=samples_of(task.rules)
