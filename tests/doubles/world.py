@@ -278,7 +278,7 @@ class World:
     async def until(self, condition: Callable[[], bool], *, seconds: float = 120) -> None:
         """Return once a condition holds, looking every virtual 50 ms."""
         with trio.move_on_after(seconds) as scope:
-            while not condition():
+            while not condition():  # noqa: ASYNC110  # any state of any machine may be asked for
                 await trio.sleep(0.05)
         if scope.cancelled_caught:
             raise AssertionError(f"not within {seconds} s:\n{self.story()}")
@@ -338,13 +338,20 @@ async def open_world(
     *,
     validators: int = 4,
     miners: int = 2,
+    seats: int | None = None,
     audit_rate: int = 120_000,
 ) -> AsyncIterator[World]:
-    """Run a network of honest machines for as long as the context lasts."""
+    """
+    Run a network of honest machines for as long as the context lasts.
+
+    Seats beyond the validators started here are for the test to fill, or to leave empty.
+    """
     hub = MemoryHub(delay_seconds=_a_little_late)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
-        world = World(folder, make_genesis(validators, audit_rate=audit_rate), hub, nursery)
+        world = World(
+            folder, make_genesis(seats or validators, audit_rate=audit_rate), hub, nursery
+        )
         for index in range(validators):
             world.add(f"validator-{index}", Role.VALIDATOR)
         for index in range(miners):

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import trio.testing
 
-from potp2p.foundation.types import NodeId
-from potp2p.observability.status import StateCode
 from potp2p.protocol.ledger.records import TaskStatus
-from tests.doubles.world import CLIENT_MONEY, FEE, key_of, make_rules, open_world
+from tests.doubles.world import make_rules, open_world
 
 
 async def test_a_task_is_trained_to_its_end_and_paid_for(
