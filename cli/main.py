@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli.commands import certificate, chain, devnet, init, start, status, task, wallet
+from cli.commands import bench, certificate, chain, devnet, init, start, status, task, wallet
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
 from cli.output import print_lines
 from potp2p.foundation.version import VERSION
@@ -28,6 +28,7 @@ application.add_typer(wallet.application, name="wallet")
 application.add_typer(task.application, name="task")
 application.add_typer(certificate.application, name="certificate")
 application.add_typer(chain.application, name="chain")
+application.add_typer(bench.application, name="bench")
 
 
 @application.command("version")

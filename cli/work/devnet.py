@@ -1,7 +1,6 @@
 """Runs a local network under a face, ends it on a signal, prints the report."""
 
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import trio
 
-from cli.exits import ExitCode, Stopped
+from cli.exits import ExitCode
 from cli.options import ScreenChoice
 from cli.output import print_document, print_lines
+from cli.work.signals import run_until_signal
 from potp2p.devnet.faces import plain_face, show_screen
 from potp2p.devnet.plan import Plan, verify_plan
 from potp2p.devnet.progress import Progress
@@ -63,7 +63,7 @@ def run(choices: DevnetChoices) -> int:
     is_done = False
     try:
         verify_plan(plan)
-        document = trio.run(_run_until_signal, _work(plan, choices))
+        document = trio.run(run_until_signal, _work(plan, choices))
         is_done = True
     except OSError as error:
         raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
@@ -103,23 +103,6 @@ def _teller(choices: DevnetChoices) -> Callable[[Document], None]:
             print_document(document)
 
     return tell
-
-
-async def _run_until_signal(work: Callable[[], Awaitable[Document]]) -> Document:
-    document: Document | None = None
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async with trio.open_nursery() as nursery:
-
-            async def end_on_signal() -> None:
-                async for number in signals:
-                    interrupted = number == signal.SIGINT
-                    raise Stopped(ExitCode.INTERRUPTED if interrupted else ExitCode.TERMINATED)
-
-            nursery.start_soon(end_on_signal)
-            document = await work()
-            nursery.cancel_scope.cancel()
-    assert document is not None
-    return document
 
 
 def _face(choices: DevnetChoices) -> Callable[[Progress], Awaitable[None]]:

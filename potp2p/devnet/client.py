@@ -7,10 +7,10 @@ from typing import Final
 
 import trio
 
-from potp2p.devnet.programs import Programs
 from potp2p.foundation.errors import OperatingError
 from potp2p.processes.documents import Document, parse_document
 from potp2p.processes.fleet import POLL_SECONDS, Child, Fleet, tail
+from potp2p.processes.programs import Programs
 
 ATTEMPTS_MAX: Final = 3
 """A command may meet a node that was just killed; the next attempt meets another."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from potp2p.devnet.programs import Programs
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.foundation.limits import (
     DEVNET_BLOCK_MILLISECONDS_MAX,
@@ -13,6 +12,7 @@ from potp2p.foundation.limits import (
     DEVNET_VALIDATORS_MAX,
     ROUNDS_MAX,
 )
+from potp2p.processes.programs import Programs
 
 EXAMPLES: Final = ("digits", "text")
 MODES: Final = ("local", "gradient")

@@ -53,11 +53,11 @@ def report_document(plan: Plan, layout: Layout, progress: Progress, findings: Fi
     }
 
 
-def idle_document(plan: Plan, layout: Layout, progress: Progress, address: str) -> Document:
+def idle_document(plan: Plan, layout: Layout, progress: Progress, bootstrap: Document) -> Document:
     """Tell where a network without a task is, so that others may join or use it."""
     return {
         "schema": "potp2p.devnet-idle/1",
-        "bootstrap": address,
+        "bootstrap": bootstrap,
         "genesis": str(layout.genesis),
         "client": str(layout.client.folder),
         "nodes": _nodes(plan, layout, progress),

@@ -79,7 +79,8 @@ async def run_idle(
         run.stage("idle: submit a task, or press Ctrl-C to end")
         if not is_watched:
             run.observing.cancel()
-        tell(idle_document(run.plan, run.layout, run.progress, run.address))
+        bootstrap: Document = {"address": run.address, "pid": run.children[BOOTSTRAP].pid}
+        tell(idle_document(run.plan, run.layout, run.progress, bootstrap))
         return await trio.sleep_forever()
 
     await _run_network(plan, face, job)

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from potp2p.devnet.plan import Plan
-from potp2p.devnet.programs import Programs
+from potp2p.processes.programs import Programs
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.run import run_devnet
 from potp2p.foundation.errors import OperatingError

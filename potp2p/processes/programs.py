@@ -1,4 +1,4 @@
-"""The commands that a local network consists of."""
+"""The commands that a local network consists of, and those that check it."""
 
 import sys
 from dataclasses import dataclass
@@ -13,5 +13,6 @@ class Programs:
     potp2p: tuple[str, ...] = (_PYTHON, "-m", "cli.main")
     bootstrap: tuple[str, ...] = (_PYTHON, "-m", "bootstrap.main")
     evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.measure")
+    central: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.central")
     display: str = "potp2p"
     """How a person would type the first."""

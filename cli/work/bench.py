@@ -1,0 +1,86 @@
+"""Runs a measurement in a folder of its own, ends it on a signal, prints the figures."""
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+import trio
+
+from cli.exits import ExitCode
+from cli.output import print_document, print_lines
+from cli.work.signals import run_until_signal
+from potp2p.benchmarks.footprint import (
+    FootprintPlan,
+    footprint_lines,
+    measure_footprint,
+    verify_footprint_plan,
+)
+from potp2p.benchmarks.memory import (
+    MemoryPlan,
+    measure_memory,
+    memory_lines,
+    verify_memory_plan,
+)
+from potp2p.benchmarks.modes import ModesPlan, compare_modes, modes_lines, verify_modes_plan
+
+Document = dict[str, object]
+_Lines = Callable[[Document], list[str]]
+
+
+def show_footprint(seconds: int, validators: int, miners: int, *, json_output: bool) -> int:
+    """Measure idle nodes."""
+
+    async def measure(folder: Path) -> Document:
+        plan = FootprintPlan(seconds, validators, miners, folder)
+        verify_footprint_plan(plan)
+        return await measure_footprint(plan)
+
+    return _show(measure, footprint_lines, json_output=json_output)
+
+
+def show_memory(validators: int, miners: int, *, json_output: bool) -> int:
+    """Measure a network that trains."""
+
+    async def measure(folder: Path) -> Document:
+        plan = MemoryPlan(validators, miners, folder)
+        verify_memory_plan(plan)
+        return await measure_memory(plan)
+
+    return _show(measure, memory_lines, json_output=json_output)
+
+
+def show_modes(rounds: int, seed: int, *, json_output: bool) -> int:
+    """Compare the network with one process."""
+
+    async def measure(folder: Path) -> Document:
+        plan = ModesPlan(rounds, seed, folder)
+        verify_modes_plan(plan)
+        return await compare_modes(plan)
+
+    return _show(measure, modes_lines, json_output=json_output)
+
+
+def _show(
+    measure: Callable[[Path], Awaitable[Document]], lines: _Lines, *, json_output: bool
+) -> int:
+    with tempfile.TemporaryDirectory(prefix="potp2p-bench-", ignore_cleanup_errors=True) as folder:
+
+        async def work() -> Document:
+            return await measure(Path(folder))
+
+        document = trio.run(run_until_signal, work)
+    if json_output:
+        print_document(document)
+    else:
+        print_lines(*lines(document), _machine_line(document))
+    return ExitCode.DONE if document["is_within_targets"] is True else ExitCode.ERROR
+
+
+def _machine_line(document: Document) -> str:
+    machine = cast("Document", document["machine"])
+    before, after = (cast("list[float]", machine[f"load_{when}"]) for when in ("before", "after"))
+    return (
+        f"machine        {machine['cores']} cores, {machine['processor'] or machine['system']},"
+        f" Python {machine['python']}, load {before[0]} before and {after[0]} after"
+    )
