@@ -13,14 +13,13 @@ from potp2p.foundation.types import (
     ValidatorIndex,
 )
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.incentives.rewards import split
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.context import BlockContext, Sender, require, weak_quorum
+from potp2p.protocol.ledger.convictions import convict
 from potp2p.protocol.ledger.miners import is_banned
-from potp2p.protocol.ledger.money import PPM, burn, credit, payout_of, slash
+from potp2p.protocol.ledger.money import payout_of
 from potp2p.protocol.ledger.records import (
-    LeaseRecord,
     LeaseStatus,
     RoundPhase,
 )
@@ -83,30 +82,32 @@ def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Ro
 def _draw_one(state: State, context: BlockContext, place: tuple[TaskId, Round, ShardIndex]) -> bool:
     """Decide about one contribution: an audit, or the word of those who attested it."""
     task, lease, beacon = state.task(place[0]), state.lease(*place), state.chain().beacon
-    price = price_of(task.rules, task.budget, context.genesis)
     training = context.genesis.training
     probability = audit_probability(
         base=training.audit_rate,
-        at_stake=price.miner + price.burned,
+        at_stake=_at_stake(state, context, place),
         bond=state.account(account_of(lease.miner)).bond,
     )
     claim = lease.claim
     assert claim is not None, "the set holds claims only"
-    auditors: tuple[NodeId, ...] = ()
-    if claim.diverged or is_drawn(beacon, *place, probability):
-        parties = (lease.miner, task.client)
-        excluded = frozenset(
-            account for node in parties for account in (account_of(node), payout_of(state, node))
-        )
-        auditors = draw_auditors(
-            beacon,
-            *place,
-            candidates=_candidates(state),
-            excluded=excluded,
-            committee=training.audit_committee,
-        )
-    if not auditors:
+    if not claim.diverged and not is_drawn(beacon, *place, probability):
         state.put_lease(*place, replace(lease, status=LeaseStatus.PASSED))
+        return False
+    auditors = draw_auditors(
+        beacon,
+        *place,
+        candidates=_candidates(state),
+        excluded=frozenset(
+            account
+            for node in (lease.miner, task.client)
+            for account in (account_of(node), payout_of(state, node))
+        ),
+        committee=training.audit_committee,
+    )
+    if not auditors:
+        # Nobody may judge it: neither paid nor punished, or a choice of accounts would buy a pass.
+        lease = withdraw_weight(state, place, lease)
+        state.put_lease(*place, replace(lease, status=LeaseStatus.VOID))
         return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
     state.put_audit(
@@ -119,6 +120,15 @@ def _draw_one(state: State, context: BlockContext, place: tuple[TaskId, Round, S
         ),
     )
     return True
+
+
+def _at_stake(state: State, context: BlockContext, place: tuple[TaskId, Round, ShardIndex]) -> int:
+    """Return R of DESIGN 8: what an accepted lease earns in pay, in weight and in subsidy floor."""
+    task, record = state.task(place[0]), state.round(place[0], place[1])
+    price = price_of(task.rules, task.budget, context.genesis)
+    blocks = record.fixed - record.started + 1
+    subsidy = context.genesis.money.subsidy_floor * blocks // len(record.leases)
+    return price.miner + price.burned + subsidy
 
 
 def _candidates(state: State) -> tuple[Candidate, ...]:
@@ -260,48 +270,7 @@ def _rule(
         lease = withdraw_weight(state, place, lease)
     state.put_lease(*place, replace(lease, status=STATUS_OF[verdict]))
     if verdict is Verdict.FAIL:
-        _punish(state, context, lease, audit)
-
-
-def _punish(state: State, context: BlockContext, lease: LeaseRecord, audit: Audit) -> None:
-    """Slash and ban a miner whose contribution failed, and void its pay that is still open."""
-    account, money = account_of(lease.miner), context.genesis.money
-    taken = slash(state, account, money.slash_share)
-    burned = taken // BURNED_OF_SLASH
-    burn(state, burned, by_task=False)
-    reporters = [each.auditor for each in audit.auditors if each.report is not None]
-    if reporters:
-        parts = split(taken - burned, [PPM] * len(reporters))
-        for node, part in zip(reporters, parts, strict=True):
-            credit(state, payout_of(state, node), part)
-    else:
-        burn(state, taken - burned, by_task=False)
-    miner = state.miner(account)
-    assert miner is not None, "a lease belongs to a registered miner"
-    state.put_miner(
-        account,
-        replace(
-            miner,
-            live=False,
-            rejected=miner.rejected + 1,
-            banned_until=Height(context.height + money.ban_blocks),
-        ),
-    )
-    _void_open_pay(state, lease.miner)
-
-
-def _void_open_pay(state: State, node: NodeId) -> None:
-    chain = state.chain()
-    for task_id in (*chain.tasks, *chain.unsettled):
-        for round_ in state.task(task_id).open_rounds:
-            for row in state.round(task_id, round_).leases:
-                if row.miner != node:
-                    continue
-                place = (task_id, round_, row.shard)
-                lease = state.lease(*place)
-                if lease.status in (LeaseStatus.ACCEPTED, LeaseStatus.PASSED):
-                    lease = withdraw_weight(state, place, lease)
-                    state.put_lease(*place, replace(lease, status=LeaseStatus.VOID))
+        convict(state, context, place[0], lease.miner)
 
 
 def reports_of(audit: Audit) -> tuple[NodeId, ...]:

@@ -28,6 +28,7 @@ from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
 from potp2p.protocol.incentives.weights import total_weight, weights_root
 from potp2p.protocol.ledger.audits import advance_audits, draw_audits
 from potp2p.protocol.ledger.booking import book_weights
+from potp2p.protocol.ledger.conservation import verify_conserved
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.epochs import (
     apply_frame,
@@ -105,10 +106,12 @@ class Ledger:
     """Root of the state that the readers show; whoever stores an outcome sets it."""
     chain_id: ChainId = field(init=False)
     _cache: RecordCache = field(init=False)
+    _first_supply: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.chain_id = ChainId(sha256(encode(self.genesis)))
         self._cache = RecordCache(self.reader)
+        self._first_supply = sum(each.balance + each.bond for each in self.genesis.accounts)
 
     def state(self) -> State:
         """Return the state after the last decided block, to read."""
@@ -208,6 +211,7 @@ class Ledger:
                 batch.offer(encoded)
         _pay_author(state, context, batch.tips)
         receipts = _do_duties(state, context)
+        verify_conserved(state.overlay, self._first_supply)
         writes = state.overlay.encoded_writes()
         root, node_writes = update(self.nodes, self.state_root, writes)
         return Outcome(

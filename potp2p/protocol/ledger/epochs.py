@@ -6,6 +6,7 @@ from typing import Final
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import (
+    GENESIS_HEIGHT,
     Amount,
     Cycle,
     Digest,
@@ -110,7 +111,7 @@ def apply_frame(state: State, parent: Header) -> None:
     seats = list(chain.seats)
     for view in range(min(frame.view, len(order))):
         seats[order[view]] = _missed(seats[order[view]], height)
-    seats[frame.primary] = replace(seats[frame.primary], misses=0)
+    seats[frame.primary] = replace(seats[frame.primary], misses=0, skipped_until=GENESIS_HEIGHT)
     better = ranked[: parent.body.rank] if parent.body.rank < len(ranked) else ranked
     tips = chain.pending_tips
     revealers = (

@@ -53,7 +53,7 @@ def settle_round(
             miner=lease.miner,
             kind=KIND_OF[lease.status],
             paid=paid.get(shard, Amount(0)),
-            score=lease.score,
+            score=lease.score if lease.status is LeaseStatus.PASSED else Amount(0),
             audited=lease.audited,
             height=context.height,
         )

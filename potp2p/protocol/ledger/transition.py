@@ -76,12 +76,7 @@ def is_free(action: Action) -> bool:
 def verify_transaction(transaction: Transaction, chain_id: ChainId) -> None:
     """Raise unless the shape and the signature are right; what it may do is up to the state."""
     body = transaction.body
-    if is_free(body.action):
-        require(
-            body.nonce == 0 and body.fee == 0,
-            RejectionReason.MALFORMED,
-            "a free action has neither nonce nor fee",
-        )
+    _require_free_of_charge(body)
     verify_signature(body.sender, transaction.signature, TRANSACTION_DOMAIN, chain_id, encode(body))
 
 
@@ -110,6 +105,8 @@ def apply(state: State, transaction: Transaction, context: BlockContext) -> int:
     """
     body = transaction.body
     sender = Sender(body.sender, account_of(body.sender))
+    # Whoever answers for the signature, a fee that was never debited must not be handed out.
+    _require_free_of_charge(body)
     if not is_free(body.action):
         record = state.account(sender.account)
         require(
@@ -121,6 +118,14 @@ def apply(state: State, transaction: Transaction, context: BlockContext) -> int:
         debit(state, sender.account, body.fee)
     _act(state, sender, transaction, context)
     return body.fee
+
+
+def _require_free_of_charge(body: TransactionBody) -> None:
+    require(
+        not is_free(body.action) or (body.nonce == 0 and body.fee == 0),
+        RejectionReason.MALFORMED,
+        "a free action has neither nonce nor fee",
+    )
 
 
 def _act(  # noqa: PLR0912  # one line per kind of action is the table of contents of the law

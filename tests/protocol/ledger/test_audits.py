@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import Round, TaskId
+from potp2p.foundation.types import POT, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.context import weak_quorum
@@ -173,8 +173,13 @@ def test_verdict_decides_pay_bond_and_ban(distances: Distances) -> None:
         assert miner.banned_until > world.height
         assert not miner.live
         assert world.state.chain().burned - burned == share + bond // 2
+        # The other half went to the task: its client gets back what its auditors did not earn.
+        paid = sum(each.paid for each in world.receipts)
         gained = sum(world.account(world.keys[node]).balance for node in auditors)
-        assert gained >= bond - bond // 2
+        assert gained < bond // 2
+        assert (
+            world.account(world.client).balance >= 1_000 * POT - paid - share - gained + bond // 2
+        )
     assert sum(each.paid for each in mine) == (miner.earned if distances == HONEST else 0)
 
 
