@@ -44,7 +44,7 @@ def audit(
     addresses: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ADDRESS]...", help="Accounts that the chain record does not name."
+            metavar="[ADDRESS]...", help="Accounts that neither record nor blocks name."
         ),
     ] = None,
     datadir: DataFolder = None,

@@ -20,6 +20,7 @@ from potp2p.client.progress import OVER, TaskProgress, progress_of
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
 from potp2p.exchange.packing import pack
+from potp2p.foundation.amounts import format_amount
 from potp2p.foundation.errors import (
     FundsError,
     MissingError,
@@ -217,7 +218,10 @@ class Client:
         """Sign, hand to several peers and wait until the nonce shows that it was executed."""
         before = await self.account(self.keys.account)
         if before.balance < cost:
-            raise FundsError(f"balance {before.balance} does not cover {cost} base units")
+            raise FundsError(
+                f"balance {format_amount(before.balance)} POT does not cover "
+                f"{format_amount(cost)} POT"
+            )
         encoded = sign_paid_transaction(self.keys, self.trust.chain_id, before.nonce, fee, action)
         await self._hand_over(encoded)
         with trio.move_on_after(INCLUSION_SECONDS):
