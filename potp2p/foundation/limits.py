@@ -200,6 +200,8 @@ BLOB_QUOTA_BYTES: Final = 32 << 30
 """Disk for data, payloads and checkpoints where the operator says nothing."""
 WITHHELD_SECONDS: Final = 2.0
 """How long a request for a payload waits for its claim to stand: four devnet blocks."""
+NONCES_AHEAD_MAX: Final = 64
+"""Paid statements of one account that may wait behind each other."""
 HANDS_AT_ONCE_MAX: Final = 16
 """Statements on their way to validators: a silent one holds up no other statement."""
 DOUBT_SECONDS: Final = 15.0

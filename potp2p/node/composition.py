@@ -21,6 +21,7 @@ from potp2p.protocol.ledger.block import Ledger
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import ConsensusParameters, Genesis
 from potp2p.protocol.wire.schema import decode
+from potp2p.services.admission import Admission
 from potp2p.services.authoring import AuthoringService
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService, stored_head
@@ -113,10 +114,11 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     payout = keys.account if plan.payout is None else plan.payout
     logbook = adapters.logbook
     bell = HeightBell()
-    mempool = Mempool(chain_id, lambda: bell.height)
     head = stored_head(adapters.chain_store, chain_id)
     ledger = Ledger(genesis, adapters.chain_store, adapters.chain_store, head.state_root)
     bell.ring(head.height)
+    admission = Admission(chain_id, genesis.training.stamp_bits, ledger.state)
+    mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing)
     chain = ChainService(chain_id, ledger, adapters.chain_store, bell, mempool, head)
     parts = _Parts(plan, adapters, keys, genesis, chain_id, payout, logbook, chain, mempool)
     outbox = parts.outbox()

@@ -24,6 +24,7 @@ from potp2p.protocol.ledger.transition import (
     transaction_id,
     verify_transaction,
 )
+from potp2p.protocol.wire.transactions import TransactionBody
 
 KEEP_REASONS = frozenset({RejectionReason.BAD_NONCE, RejectionReason.TOO_EARLY})
 """Refusals that time may cure: a gap in the nonces, a phase that has not come."""
@@ -47,6 +48,8 @@ class Mempool:
 
     chain_id: ChainId
     height: Callable[[], Height]
+    has_standing: Callable[[TransactionBody], bool]
+    """Tells whether the state lets a sender's statement wait at all."""
     _pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
     _verified: set[Digest] = field(default_factory=set[Digest])
     """SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
@@ -75,6 +78,8 @@ class Mempool:
             or self._bytes + len(encoded) > MEMPOOL_BYTES_MAX
         ):
             raise PeerError(RejectionReason.RATE, "the pool of transactions is full")
+        if not self.has_standing(transaction.body):
+            raise PeerError(RejectionReason.RATE, "no seat, registration, money or stamp")
         verify_transaction(transaction, self.chain_id)
         self._pending[identifier] = Pending(
             encoded,

@@ -210,6 +210,9 @@ class StatusService:
             gap = f"{chain.height} of {chain.target_height}"
             return StateCode.SYNCING, (Reason("not_synced", gap),)
         if self.consensus_status is not None:
+            replica = self.consensus_status()
+            if replica is None or replica.seat is None:
+                return StateCode.FOLLOWING, (Reason("no_seat", "a validator without a seat"),)
             return StateCode.VALIDATING, (Reason("validator", "holds a seat"),)
         if miner is None:
             return StateCode.FOLLOWING, (Reason("observer", "follows the chain"),)

@@ -70,8 +70,10 @@ class SyncService:
 
     @property
     def target_height(self) -> Height | None:
-        """Return the highest height that a peer claims; None while nobody has spoken."""
-        return max(self._heights.values(), default=None)
+        """Return the highest height that a peer claims who kept his word; None without one."""
+        now = trio.current_time()
+        believed = [at for peer, at in self._heights.items() if self._doubted.get(peer, now) <= now]
+        return max(believed, default=None)
 
     async def run(self) -> None:
         """Greet, listen and fetch; ends by cancellation."""

@@ -60,6 +60,11 @@ BUDGET = Amount(60 * POT)
 FEE = Amount(1_000)
 
 
+def unix_seconds() -> float:
+    """Return the time of day in the world."""
+    return START_SECONDS + trio.current_time()
+
+
 def key_of(name: str) -> KeyPair:
     """Return the key of whoever bears this name."""
     return KeyPair.from_secret(sha256(b"world " + name.encode()))
@@ -217,8 +222,8 @@ class Machine:
             journal=self.journal,
             safety=self.record,
             workers=self.workers,
-            logbook=LogBook(trio.current_time),
-            unix_seconds=lambda: START_SECONDS + trio.current_time(),
+            logbook=LogBook(unix_seconds),
+            unix_seconds=unix_seconds,
             random_bytes=self._random.randbytes,
         )
 
@@ -258,6 +263,19 @@ class World:
         """Start a machine, or start it again from its disk."""
         machine.boot()
         self.nursery.start_soon(machine.run)
+
+    def freeze(self) -> None:
+        """Stop every machine and build it again from its disk; nothing runs any more."""
+        for machine in self.machines.values():
+            machine.kill()
+        for machine in self.machines.values():
+            machine.boot()
+
+    def primary(self, view: int = 0) -> Machine:
+        """Return the machine that leads a view of the next height."""
+        prospects = self.machines["validator-0"].node.chain.prospects
+        node = prospects.nodes[prospects.primaries[view]]
+        return next(each for each in self.machines.values() if each.node_id == node)
 
     def client(self, name: str = "client") -> Client:
         """Attach a client as a light peer; its blob store serves what it packs."""
