@@ -18,6 +18,7 @@ from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import BlobId, Height, NodeId
 from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import (
     AttestDuty,
     AuditDuty,
@@ -91,6 +92,10 @@ class JudgingService:
             while True:
                 height = await self.chain.bell.wait_above(height)
                 duties = validator_duties(self.chain.state(), self.keys.node_id)
+                rounds = {(duty.task, duty.round) for duty in duties.attests}
+                self._sound = {
+                    place: sound for place, sound in self._sound.items() if place[:2] in rounds
+                }
                 if duties.anchor is not None:
                     anchor = self.beacons.anchor(duties.anchor)
                     self.outbox.say(Anchor(duties.anchor, anchor))
@@ -114,7 +119,9 @@ class JudgingService:
                 name = b"payload/" + lease_key(attest.task, attest.round, claimed.shard)
                 wanted[name] = _bind(self._hold_payload, (attest, claimed))
             if attest.claims_ended:
-                wanted[b"attest/" + place] = _bind(self._attest, attest)
+                # A later bitmap is another duty: it follows once the first one stands.
+                said = len(attest.attested).to_bytes(2, "big")
+                wanted[b"attest/" + said + place] = _bind(self._attest, attest)
         for result in duties.results:
             place = round_key(result.task, result.round)
             wanted[b"result/" + place] = _bind(self._compute_result, result)
@@ -167,6 +174,8 @@ class JudgingService:
         hints = self._peers(duty.client)
         try:
             await self.packages.fetch_all(duty.package_root, duty.rules, hints)
+            # From now on the package can be had here, also when its client has gone.
+            await self.blobs.directory.provide(duty.package_root)
             fault = await self._inspect(duty, hints)
         except PeerError as error:
             fault = error.detail
@@ -220,18 +229,23 @@ class JudgingService:
         self._sound[place] = report.fault is None
 
     async def _attest(self, duty: AttestDuty) -> Free:
-        """Return one bitmap, once every payload was looked at or half the window is over."""
-        places = [(duty.task, duty.round, claimed.shard) for claimed in duty.claimed]
+        """
+        Return a bitmap that says more than the last one.
+
+        The first waits until every payload was looked at or half the window is over; payloads that
+        come later are attested by a later one, so a slow fetch costs no honest miner its lease.
+        """
         half = Height(duty.phase_started + duty.rules.rounds.attest_window // 2)
-        while self.chain.head.height < half:
-            if all(place in self._sound for place in places):
-                break
+        while True:
+            looked_at = [
+                self._sound.get((duty.task, duty.round, each.shard)) for each in duty.claimed
+            ]
+            complete = None not in looked_at or self.chain.head.height >= half
+            sound = {each.shard for each, fit in zip(duty.claimed, looked_at, strict=True) if fit}
+            if complete and sound > set(duty.attested):
+                marked = [place for place, shard in enumerate(duty.shards) if shard in sound]
+                return Attest(duty.task, duty.round, bitmap_of(tuple(marked)))
             await self.chain.bell.wait_above(self.chain.head.height)
-        bits = bytearray((len(duty.shards) + 7) // 8)
-        for position, shard in enumerate(duty.shards):
-            if self._sound.get((duty.task, duty.round, shard)):
-                bits[position // 8] |= 1 << position % 8
-        return Attest(duty.task, duty.round, bytes(bits).rstrip(b"\0"))
 
     async def _compute_result(self, duty: ResultDuty) -> Free:
         """Compute theta(t+1) from the round's set, serve it and return its root."""

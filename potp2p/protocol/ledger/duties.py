@@ -15,6 +15,7 @@ from potp2p.foundation.types import (
     TaskId,
 )
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.records import (
     LeaseStatus,
     RoundPhase,
@@ -92,6 +93,8 @@ class AttestDuty:
     shards: tuple[ShardIndex, ...]
     """Of every lease in table order: bit i of a bitmap is the i-th."""
     claimed: tuple[ClaimedLease, ...]
+    attested: tuple[ShardIndex, ...]
+    """What this validator has attested before; a later bitmap must add to it."""
     claims_ended: bool
     phase_started: Height
     payload_bytes_max: int
@@ -236,7 +239,9 @@ def _attests_of(state: State, node: NodeId) -> Iterator[AttestDuty]:
     for task_id, task, record in _rounds_in_work(state):
         if record.phase not in (RoundPhase.CLAIMS, RoundPhase.ATTESTING):
             continue
-        if any(each.validator == node for each in record.attestations):
+        claimed = tuple(_claimed(state, task_id, task.round, record))
+        attested = _attested_by(node, record)
+        if attested and len(attested) == len(claimed):
             continue
         yield AttestDuty(
             task=task_id,
@@ -245,11 +250,22 @@ def _attests_of(state: State, node: NodeId) -> Iterator[AttestDuty]:
             package_root=task.package_root,
             theta=record.theta,
             shards=tuple(row.shard for row in record.leases),
-            claimed=tuple(_claimed(state, task_id, task.round, record)),
+            claimed=claimed,
+            attested=attested,
             claims_ended=record.phase is RoundPhase.ATTESTING,
             phase_started=record.phase_started,
             payload_bytes_max=_payload_bytes_max(task.rules),
         )
+
+
+def _attested_by(node: NodeId, record: RoundRecord) -> tuple[ShardIndex, ...]:
+    """Return the leases whose payload a validator has attested."""
+    return tuple(
+        record.leases[place].shard
+        for each in record.attestations
+        if each.validator == node
+        for place in bits_of(each.bitmap, len(record.leases))
+    )
 
 
 def _results_of(state: State, node: NodeId) -> Iterator[ResultDuty]:
