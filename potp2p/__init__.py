@@ -1,1 +1,1 @@
-"""A peer-to-peer network in which the work that secures the chain is training that people asked for."""
+"""A peer-to-peer network whose chain is secured by training that people asked for."""

@@ -148,7 +148,7 @@ SUBMIT_VALIDATORS: Final = 2
 """f+1 validators of a small committee: one of them gossips honestly."""
 
 BLOCK_OVERHEAD_BYTES_MAX: Final = 32 * 1024
-"""Header, seal of the largest committee and the framing of 2,000 transactions around a block's bytes."""
+"""Header, seal of the largest committee and framing of 2,000 transactions around a block."""
 VIEW_EXPONENT_MAX: Final = 8
 """Steps of a view timer's growth; capped before the power is computed (consensus.md 4.1)."""
 REBROADCAST_MILLISECONDS: Final = 1_000

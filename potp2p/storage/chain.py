@@ -95,7 +95,7 @@ class LmdbChainStore:
         node_writes: Mapping[bytes, bytes | None],
         receipts: Sequence[bytes] = (),
         transaction_ids: Sequence[Digest] = (),
-        metadata: Mapping[bytes, bytes] = MappingProxyType({}),  # noqa: B008  # frozen
+        metadata: Mapping[bytes, bytes] = MappingProxyType({}),  # frozen
     ) -> None:
         """Store the next height and its state in one transaction; durable on return."""
         assert len(state_root) == DIGEST_BYTES, len(state_root)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from potp2p.foundation.types import BlobId, Digest, Height
 
-
 _NO_METADATA: Mapping[bytes, bytes] = MappingProxyType({})
 
 
