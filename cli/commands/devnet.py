@@ -7,6 +7,23 @@ import typer
 
 from cli.options import ExampleChoice, Json, ModeChoice, ScreenChoice
 
+KeptFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "-d",
+        "--datadir",
+        metavar="DIR",
+        help="Keep the nodes' folders here [default: a temporary one, removed at the end].",
+    ),
+]
+BlockMilliseconds = Annotated[
+    int | None,
+    typer.Option("--block-milliseconds", help="Block interval [default: the devnet's, 500]."),
+]
+Idle = Annotated[
+    bool, typer.Option("--idle", help="Submit nothing: keep the network until Ctrl-C.")
+]
+
 
 def devnet(
     example: Annotated[
@@ -27,27 +44,13 @@ def devnet(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the trained model.")
     ] = Path("out/devnet"),
-    datadir: Annotated[
-        Path | None,
-        typer.Option(
-            "-d",
-            "--datadir",
-            metavar="DIR",
-            help="Keep the nodes' folders here [default: a temporary one, removed at the end].",
-        ),
-    ] = None,
+    datadir: KeptFolder = None,
     text_dir: Annotated[
         Path | None,
         typer.Option("--text-dir", metavar="DIR", help="UTF-8 text for --example text."),
     ] = None,
-    block_milliseconds: Annotated[
-        int | None,
-        typer.Option("--block-milliseconds", help="Block interval [default: the devnet's, 500]."),
-    ] = None,
-    idle: Annotated[
-        bool,
-        typer.Option("--idle", help="Submit nothing: keep the network until Ctrl-C."),
-    ] = False,
+    block_milliseconds: BlockMilliseconds = None,
+    idle: Idle = False,
     ui: Annotated[
         ScreenChoice, typer.Option("--ui", help="auto is a live screen on a terminal.")
     ] = ScreenChoice.AUTO,

@@ -43,6 +43,7 @@ class FootprintPlan:
     miners: int
     folder: Path
     """Where the nodes live; the caller removes it."""
+    calm_seconds: float = CALM_SECONDS
     programs: Programs = field(default_factory=Programs)
 
 
@@ -79,7 +80,7 @@ async def measure_footprint(plan: FootprintPlan) -> Document:
         network = await _start_network(plan, fleet)
         observer = await _start_observer(plan, fleet, network)
         subjects = [*_subjects(network), observer]
-        await trio.sleep(CALM_SECONDS)
+        await trio.sleep(plan.calm_seconds)
         return await _measure(plan, machine, subjects)
     finally:
         await fleet.stop()

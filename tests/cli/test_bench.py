@@ -1,0 +1,39 @@
+"""The command line of the benchmarks: nothing starts that cannot be measured."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.exits import ExitCode
+from cli.main import run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["footprint", "--seconds", "4"], "--seconds 4: from 5 to 3600"),
+        (["footprint", "--validators", "0"], "--validators 0: from 1 to 16"),
+        (["memory", "--miners", "17"], "--miners 17: from 1 to 16"),
+        (["modes", "--rounds", "0"], "--rounds 0: from 1 to 1000000"),
+    ],
+    ids=str,
+)
+def test_measurement_that_cannot_be_made_is_one_line_and_leaves_nothing(
+    arguments: list[str],
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    assert run(["bench", *arguments]) == ExitCode.CONFIGURATION
+
+    assert capsys.readouterr().err == f"potp2p: {text}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_word_that_is_no_figure_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "fun"]) == ExitCode.USAGE
+
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,102 @@
+"""
+Stand-ins for what benchmarks start: `python -m tests.doubles.bench_programs potp2p|central ...`.
+
+The variable FAKE names faults, separated by commas: `other-weights` with 2 miners, `far` losses, a
+`dead` observer, a `dull` central process, a `failing` network.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.doubles.devnet_programs import FAULTS, option, run_node, say
+
+HELD_BYTES = 30_000_000
+TASK = "ab" * 32
+HOLDER = "kept = b'x' * int(__import__('sys').argv[1]); print(1, flush=True); input()"
+
+
+def idle_network(arguments: list[str]) -> int:
+    assert option(arguments, "--block-milliseconds") == "2000"
+    names = [f"validator-{each + 1}" for each in range(int(option(arguments, "--validators")))]
+    nodes = [{"name": name, "role": "validator", "pid": os.getpid()} for name in names]
+    say(
+        {
+            "bootstrap": {"address": "/ip4/127.0.0.1/tcp/9", "pid": os.getpid()},
+            "genesis": "genesis.cbor",
+            "nodes": nodes,
+        }
+    )
+    signal.pause()
+    return 0
+
+
+def training_network(arguments: list[str]) -> int:
+    if "failing" in FAULTS:
+        sys.stderr.write("potp2p: no block within 120 s\n")
+        return 1
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(HELD_BYTES), "start"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        if "gradient" not in arguments:
+            # One look of the sampler after the memory is there.
+            signal.sigtimedwait([], 1.5)
+        holder.kill()
+    is_other = "other-weights" in FAULTS and option(arguments, "--miners") == "2"
+    say(
+        {
+            "task": TASK,
+            "checkpoint": "other" if is_other else "c0ffee",
+            "evaluation_loss": [2.0, 0.52 if "far" in FAULTS else 0.501],
+            "rounds": 2,
+            "weights_sha256": "5a",
+            "test_accuracy": 0.97,
+            "seconds": 1.0,
+        }
+    )
+    return 0
+
+
+def set_up(arguments: list[str]) -> int:
+    folder = Path(option(arguments, "--datadir"))
+    folder.mkdir()
+    for name in ("config.toml", "genesis.cbor", "identity.key"):
+        (folder / name).touch()
+    return 0
+
+
+def central(arguments: list[str]) -> int:
+    assert option(arguments, "--task") == TASK
+    if "dull" in FAULTS:
+        return 0
+    say({"round": 0, "evaluation_loss": 2.0})
+    say({"round": 1, "evaluation_loss": 0.5})
+    say({"sha256": "5b", "checkpoint": "plain" if "--plain" in arguments else "c0ffee"})
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    program, *rest = arguments
+    if program == "central":
+        return central(rest)
+    match rest[0]:
+        case "devnet":
+            return idle_network(rest) if "--idle" in rest else training_network(rest)
+        case "init":
+            return set_up(rest)
+        case "start":
+            if "dead" in FAULTS:
+                sys.stderr.write("potp2p: the disk is on fire\n")
+                return 1
+            return run_node(rest[1:])
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
