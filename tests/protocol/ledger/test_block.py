@@ -1,0 +1,116 @@
+"""Blocks: author and validators agree, limits hold, what does not apply is out or refused."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX
+from potp2p.foundation.types import Amount, Height
+from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.block import Outcome
+from potp2p.protocol.ledger.keys import account_key, chain_key, lease_key, lease_place
+from potp2p.protocol.ledger.state import decode_record
+from potp2p.protocol.ledger.tree import prove, verify_proof
+from potp2p.protocol.wire.blocks import RANK_NONE
+from potp2p.protocol.wire.transactions import Transfer
+from tests.doubles.ledger_world import LedgerWorld, build_world, key_pair
+
+
+@pytest.fixture
+def world() -> LedgerWorld:
+    return build_world(miners=0)
+
+
+def gifts(world: LedgerWorld, count: int) -> list[bytes]:
+    gift = Transfer(account_of(key_pair("friend").node_id), Amount(1))
+    return [world.paid(world.client, gift, nonce=number, fee=1) for number in range(count)]
+
+
+def run(
+    world: LedgerWorld, transactions: Sequence[bytes], *, height: int = 1, strict: bool = True
+) -> Outcome:
+    method = world.ledger.execute if strict else world.ledger.assemble
+    author = world.validators[0].node_id
+    return method(None, Height(height), author, RANK_NONE, transactions, lambda _: False)
+
+
+def test_block_at_another_height_does_not_follow(world: LedgerWorld) -> None:
+    for height in (0, 2):
+        with pytest.raises(PeerError, match="bad_block"):
+            run(world, [], height=height)
+
+
+def test_author_leaves_out_what_does_not_apply_and_validators_refuse_it(
+    world: LedgerWorld,
+) -> None:
+    good, gap = gifts(world, 1), gifts(world, 3)[2]
+    garbage = b"\x80"
+    own = run(world, [gap, garbage, *good], strict=False)
+    assert own.included == tuple(good)
+    assert [(tx, error.reason) for tx, error in own.refused] == [
+        (gap, RejectionReason.BAD_NONCE),
+        (garbage, RejectionReason.MALFORMED),
+    ]
+    assert run(world, own.included).state_root == own.state_root
+    for bad in ([*good, gap], [*good, garbage], [*good, *good]):
+        with pytest.raises(PeerError):
+            run(world, bad)
+
+
+def test_order_of_transactions_is_part_of_the_block(world: LedgerWorld) -> None:
+    first, second = gifts(world, 2)
+    with pytest.raises(PeerError, match="bad_nonce"):
+        run(world, [second, first])
+
+
+def test_executing_changes_nothing_until_somebody_stores_it(world: LedgerWorld) -> None:
+    before = dict(world.store.records)
+    one, other = run(world, gifts(world, 2)), run(world, gifts(world, 2))
+    assert one.state_root == other.state_root != world.ledger.state_root
+    assert world.store.records == before
+    assert run(world, gifts(world, 1)).state_root != one.state_root
+
+
+def test_signature_is_checked_unless_the_mempool_has(world: LedgerWorld) -> None:
+    forged = bytearray(gifts(world, 1)[0])
+    forged[-1] ^= 1
+    with pytest.raises(PeerError, match="bad_signature"):
+        run(world, [bytes(forged)])
+
+
+def test_block_holds_no_more_than_its_limits(
+    world: LedgerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert BLOCK_TRANSACTIONS_MAX == 2_000
+    monkeypatch.setattr("potp2p.protocol.ledger.block.BLOCK_TRANSACTIONS_MAX", 3)
+    own = run(world, gifts(world, 5), strict=False)
+    assert len(own.included) == 3
+    assert own.refused == (), "what has no room may come later"
+    with pytest.raises(PeerError, match="bad_block"):
+        run(world, gifts(world, 4))
+    monkeypatch.setattr("potp2p.protocol.ledger.block.BLOCK_BYTES_MAX", (1 << 14) + 300)
+    small = run(world, gifts(world, 3), strict=False)
+    assert 0 < len(small.included) < 3
+
+
+def test_state_root_proves_every_record_and_the_absence_of_others(world: LedgerWorld) -> None:
+    world.block(*gifts(world, 2))
+    root = world.ledger.state_root
+    for key, value in world.store.records.items():
+        verify_proof(root, key, value, prove(world.store, root, key))
+    nobody = account_key(account_of(key_pair("nobody").node_id))
+    verify_proof(root, nobody, None, prove(world.store, root, nobody))
+    with pytest.raises(PeerError):
+        verify_proof(root, chain_key(), None, prove(world.store, root, chain_key()))
+
+
+def test_lease_key_says_where_the_lease_is() -> None:
+    task = account_of(key_pair("x").node_id) + bytes(12)
+    assert lease_place(lease_key(task, 7, 9)) == (task, 7, 9)
+
+
+def test_record_under_an_unknown_prefix_is_malformed() -> None:
+    for key in (b"", b"\xff", b"\x0a"):
+        with pytest.raises(PeerError, match="malformed"):
+            decode_record(key, b"\x80")

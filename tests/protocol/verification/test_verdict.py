@@ -1,0 +1,133 @@
+"""Rulings in integers: one tolerance passes, three are void, more fails."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from potp2p.foundation.types import MicroNats, PartsPerMillion
+from potp2p.protocol.verification.commitments import Finding
+from potp2p.protocol.verification.tolerance import tolerance_of
+from potp2p.protocol.verification.verdict import Claims, Verdict, ruling, verdict_of
+from potp2p.protocol.wire.tasks import Mode, ToleranceClass
+from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+
+TOLERANCE = tolerance_of(ToleranceClass.SMOOTH, Mode.GRADIENT)
+TRACE = Trace(tuple(TraceEntry(MicroNats(2_000_000 + each), 10**9) for each in range(8)))
+CLAIMS = Claims(TRACE, 2_000_000, 1_900_000, diverged=False)
+
+
+def found(overall: int = 0, tensor: int = 0, *, fit: bool = True, trace: Trace = TRACE) -> Finding:
+    distances = Distances(PartsPerMillion(overall), PartsPerMillion(tensor), fit)
+    return Finding(trace, MicroNats(2_000_000), MicroNats(1_900_000), distances)
+
+
+@pytest.mark.parametrize(
+    ("finding", "verdict"),
+    [
+        (found(), Verdict.PASS),
+        (found(1_000, 10_000), Verdict.PASS),
+        (found(1_001), Verdict.VOID),
+        (found(tensor=10_001), Verdict.VOID),
+        (found(3_000, 30_000), Verdict.VOID),
+        (found(3_001), Verdict.FAIL),
+        (found(tensor=30_001), Verdict.FAIL),
+        (found(fit=False), Verdict.FAIL),
+        (found(2_000, 30_001), Verdict.FAIL),
+    ],
+)
+def test_distances_are_judged_at_one_and_three_tolerances(
+    finding: Finding, verdict: Verdict
+) -> None:
+    assert verdict_of(CLAIMS, finding, TOLERANCE) is verdict
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"loss": MicroNats(2_020_000)}, Verdict.PASS),
+        ({"loss": MicroNats(2_020_100)}, Verdict.VOID),
+        ({"loss": MicroNats(2_060_500)}, Verdict.FAIL),
+        ({"gradient_norm": 10**9 + 10**7}, Verdict.PASS),
+        ({"gradient_norm": 10**9 + 10**7 + 10**4}, Verdict.VOID),
+        ({"gradient_norm": 10**9 + 4 * 10**7}, Verdict.FAIL),
+        ({"gradient_norm": 0}, Verdict.FAIL),
+    ],
+)
+def test_every_entry_of_the_trace_is_judged(change: dict[str, int], verdict: Verdict) -> None:
+    entries = list(TRACE.entries)
+    for place in (0, 3, 7):
+        entries = list(TRACE.entries)
+        entries[place] = replace(entries[place], **change)
+        claims = replace(CLAIMS, trace=Trace(tuple(entries)))
+        assert verdict_of(claims, found(), TOLERANCE) is verdict
+
+
+@pytest.mark.parametrize("field", ["loss_before", "loss_after"])
+def test_claimed_losses_are_judged(field: str) -> None:
+    for factor, verdict in ((100, Verdict.PASS), (102, Verdict.VOID), (104, Verdict.FAIL)):
+        claims = replace(CLAIMS, **{field: getattr(CLAIMS, field) * factor // 100 - 10_000})
+        expected = Verdict.PASS if factor == 100 else verdict
+        assert verdict_of(claims, found(), TOLERANCE) is expected
+
+
+def test_trace_of_another_length_fails() -> None:
+    shorter = Trace(TRACE.entries[:-1])
+    assert verdict_of(replace(CLAIMS, trace=shorter), found(), TOLERANCE) is Verdict.FAIL
+    assert verdict_of(CLAIMS, found(trace=shorter), TOLERANCE) is Verdict.FAIL
+
+
+def test_small_numbers_are_compared_at_their_floor() -> None:
+    tiny = Trace(tuple(TraceEntry(MicroNats(10), 100) for _ in range(8)))
+    zero = Trace(tuple(TraceEntry(MicroNats(0), 0) for _ in range(8)))
+    assert verdict_of(replace(CLAIMS, trace=tiny), found(trace=zero), TOLERANCE) is Verdict.PASS
+
+
+def test_diverged_claim_is_judged_by_distances_alone() -> None:
+    wild = Claims(Trace(()), 1 << 39, 0, diverged=True)
+    assert verdict_of(wild, found(), TOLERANCE) is Verdict.PASS
+    assert verdict_of(wild, found(1 << 39), TOLERANCE) is Verdict.FAIL
+
+
+PASS, VOID, FAIL = found(), found(2_000), found(900_000)
+
+
+@pytest.mark.parametrize(
+    ("findings", "verdict"),
+    [
+        ([PASS, PASS], Verdict.PASS),
+        ([FAIL, FAIL], Verdict.FAIL),
+        ([VOID, VOID], Verdict.VOID),
+        ([PASS, FAIL], Verdict.VOID),
+        ([FAIL, PASS], Verdict.VOID),
+        ([PASS, None], Verdict.VOID),
+        ([FAIL, None], Verdict.VOID),
+        ([None, None], Verdict.VOID),
+        ([FAIL], Verdict.FAIL),
+        ([], Verdict.VOID),
+    ],
+)
+def test_only_auditors_that_agree_decide(findings: list[Finding | None], verdict: Verdict) -> None:
+    assert ruling(CLAIMS, findings, TOLERANCE) is verdict
+
+
+@pytest.mark.parametrize("findings", [[PASS, PASS], [None, None], [PASS, FAIL], []])
+def test_trace_that_stays_closed_fails_whatever_auditors_say(
+    findings: list[Finding | None],
+) -> None:
+    assert ruling(replace(CLAIMS, trace=None), findings, TOLERANCE) is Verdict.FAIL
+
+
+@given(st.integers(0, 1 << 40), st.integers(0, 1 << 40))
+def test_greater_distance_is_never_judged_milder(one: int, other: int) -> None:
+    near, far = sorted((one, other))
+    assert verdict_of(CLAIMS, found(near), TOLERANCE) <= verdict_of(CLAIMS, found(far), TOLERANCE)
+
+
+def test_every_class_and_mode_has_a_tolerance_below_its_nearest_cheat() -> None:
+    # Sign flipping shows a distance of 2, a skipped step of a five-step round one of a fifth.
+    assert tolerance_of(ToleranceClass.SMOOTH, Mode.LOCAL).overall * 3 < 59_000
+    for kind in ToleranceClass:
+        for mode in Mode:
+            assert 0 < tolerance_of(kind, mode).overall * 3 < 200_000
