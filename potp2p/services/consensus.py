@@ -10,7 +10,7 @@ says again what it said, bytes and all, and nothing else.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeGuard, assert_never
+from typing import assert_never
 
 import trio
 
@@ -42,12 +42,10 @@ from potp2p.protocol.consensus.events import (
     BlockOffered,
     Event,
     HeightStarted,
-    LoggedEvent,
     MessageReceived,
     Resumed,
     SealReceived,
     StatusReceived,
-    Timer,
     TimerFired,
 )
 from potp2p.protocol.consensus.height import HeightState
@@ -75,18 +73,11 @@ from potp2p.services.consensus_guard import SigningGuard
 from potp2p.services.consensus_inbox import Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
-from potp2p.services.consensus_records import BlockKept
+from potp2p.services.consensus_records import BlockKept, changes_state
 from potp2p.services.consensus_status import status_of
 from potp2p.services.consensus_tasks import HeightTasks
 from potp2p.services.consensus_timers import TimerTable
 from potp2p.services.consensus_voice import Voice
-
-
-def _changes_state(event: Event) -> TypeGuard[LoggedEvent]:
-    """Tell whether replay needs an event; ticks that only repeat what was said it does not."""
-    if isinstance(event, TimerFired):
-        return event.timer is Timer.VIEW
-    return not isinstance(event, StatusReceived | Resumed)
 
 
 def _ignore_height(peer: NodeId, height: Height) -> None:
@@ -305,7 +296,7 @@ class ConsensusService:
 
     def _step(self, event: Event) -> None:
         """Journal an input, step, and sign at once what the step wants to say."""
-        if _changes_state(event):
+        if changes_state(event):
             self._memory.log(event)
         before = None if self.replica.at is None else self.replica.at.view
         effects = self.replica.step(event)
@@ -386,18 +377,7 @@ class ConsensusService:
         valid = await self.source.check(
             kept.block, kept.block_hash, first_proposal=check.first_proposal
         )
-        header = kept.block.header
-        await self._inbox_out.send(
-            BlockChecked(
-                check.height,
-                kept.block_hash,
-                check.first_proposal,
-                valid,
-                header.body.rank,
-                header.frame.primary,
-                header.frame.view,
-            )
-        )
+        await self._inbox_out.send(kept.checked(check, valid=valid))
 
     async def _finish(self, seal: Seal) -> None:
         """Store the decided block, if it is here, and begin the next height."""

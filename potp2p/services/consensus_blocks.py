@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import UNASKED_BLOCKS_MAX
 from potp2p.foundation.types import Digest, Height, NodeId
+from potp2p.protocol.consensus.effects import CheckBlock
+from potp2p.protocol.consensus.events import BlockChecked
 from potp2p.protocol.ledger.validity import block_hash, seal_hash, transactions_root
 from potp2p.protocol.wire.blocks import Block
 from potp2p.protocol.wire.consensus import BlockPush
@@ -25,6 +27,19 @@ class ShelvedBlock:
     def height(self) -> Height:
         """Where the block wants to be."""
         return self.block.header.body.height
+
+    def checked(self, check: CheckBlock, *, valid: bool) -> BlockChecked:
+        """Return the replica's answer to a check, with what the header says."""
+        frame = self.block.header.frame
+        return BlockChecked(
+            check.height,
+            self.block_hash,
+            check.first_proposal,
+            valid,
+            self.block.header.body.rank,
+            frame.primary,
+            frame.view,
+        )
 
 
 def shelved(block: Block, encoded: bytes, source: NodeId | None) -> ShelvedBlock:

@@ -1,7 +1,7 @@
 """The journal's records: events that changed the replica, and blocks that it may have to show."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias, TypeGuard
 
 from potp2p.foundation.errors import PeerError, UnsafeError
 from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_OVERHEAD_BYTES_MAX
@@ -9,10 +9,14 @@ from potp2p.protocol.consensus.events import (
     BetterBodyHeard,
     BlockChecked,
     BlockOffered,
+    Event,
     HeightStarted,
     LoggedEvent,
     MessageReceived,
+    Resumed,
     SealReceived,
+    StatusReceived,
+    Timer,
     TimerFired,
 )
 from potp2p.protocol.wire.schema import Octets, decode, encode
@@ -43,6 +47,13 @@ class JournalEntry:
     """One entry of the journal."""
 
     record: Record
+
+
+def changes_state(event: Event) -> TypeGuard[LoggedEvent]:
+    """Tell whether replay needs an event; ticks that only repeat what was said it does not."""
+    if isinstance(event, TimerFired):
+        return event.timer is Timer.VIEW
+    return not isinstance(event, StatusReceived | Resumed)
 
 
 def encode_record(record: LoggedEvent | BlockKept) -> bytes:
