@@ -9,16 +9,15 @@ from pathlib import Path
 
 import trio
 
-from cli.exits import ExitCode
+from cli.exits import ExitCode, Stopped, root_cause
 from cli.options import ScreenChoice
-from cli.output import print_document, print_lines
+from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.devnet.faces import plain_face, show_screen
 from potp2p.devnet.plan import Plan, verify_plan
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.report import summary
 from potp2p.devnet.run import run_devnet, run_idle
-from potp2p.foundation.errors import ConfigurationError
 from potp2p.ui.screen import HEIGHT_MIN, WIDTH_MIN
 from potp2p.ui.terminal import is_full_screen_possible
 
@@ -60,16 +59,17 @@ def run(choices: DevnetChoices) -> int:
         text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
         block_milliseconds=choices.block_milliseconds,
     )
-    is_done = False
+    is_wanted = kept
     try:
         verify_plan(plan)
         document = trio.run(run_until_signal, _work(plan, choices))
-        is_done = True
-    except OSError as error:
-        raise ConfigurationError(f"{error.filename}: {error.strerror}") from error
+    except BaseException as error:
+        if not isinstance(root_cause(error), Stopped) and (folder / "logs").exists():
+            is_wanted = True
+            say(f"the nodes' folders and logs stay in {folder}")
+        raise
     finally:
-        is_temporary = not kept and (is_done or choices.idle or not (folder / "logs").exists())
-        if is_temporary:
+        if not is_wanted:
             shutil.rmtree(folder, ignore_errors=True)
     if choices.json_output:
         print_document(document)
