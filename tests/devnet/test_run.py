@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from potp2p.devnet.plan import Plan
-from potp2p.processes.programs import Programs
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.run import run_devnet
 from potp2p.foundation.errors import OperatingError
+from potp2p.processes.programs import Programs
 
 STAND_IN = (sys.executable, "-m", "tests.doubles.devnet_programs")
 PROGRAMS = Programs(
