@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 from cli.commands import bench, certificate, chain, devnet, init, start, status, task, wallet
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
 from cli.output import print_lines
+from potp2p.foundation.errors import PeerError
 from potp2p.foundation.version import VERSION
 
 application = typer.Typer(
@@ -90,7 +91,8 @@ def run(arguments: list[str]) -> int:
         if isinstance(cause, KeyboardInterrupt):
             return ExitCode.INTERRUPTED
         code = exit_code_of(cause)
-        if code is None:
+        if code is None or (isinstance(cause, PeerError) and arguments[:1] == ["start"]):
+            # Peers' faults end at a node's edge: one that ends the node is a bug of ours.
             raise
         if code not in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
             _complain(line_of(cause))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from cli.exits import ExitCode, Stopped, root_cause
+from cli.exits import ExitCode, Stopped
 from cli.options import ScreenChoice
 from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
@@ -59,17 +59,18 @@ def run(choices: DevnetChoices) -> int:
         text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
         block_milliseconds=choices.block_milliseconds,
     )
-    is_wanted = kept
+    is_finished = False
     try:
         verify_plan(plan)
         document = trio.run(run_until_signal, _work(plan, choices))
-    except BaseException as error:
-        if not isinstance(root_cause(error), Stopped) and (folder / "logs").exists():
-            is_wanted = True
-            say(f"the nodes' folders and logs stay in {folder}")
+        is_finished = True
+    except Stopped:
+        is_finished = True
         raise
     finally:
-        if not is_wanted:
+        if not is_finished and (folder / "logs").exists():
+            say(f"the nodes' folders and logs stay in {folder}")
+        elif not kept:
             shutil.rmtree(folder, ignore_errors=True)
     if choices.json_output:
         print_document(document)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from cli.exits import ExitCode, Stopped, root_cause
+from cli.exits import ExitCode, Stopped
 from cli.options import RoleChoice, ScreenChoice
 from potp2p.api.status_socket import serve_status
-from potp2p.foundation.errors import ConfigurationError, PeerError
+from potp2p.foundation.errors import ConfigurationError
 from potp2p.foundation.version import VERSION
 from potp2p.node.launch import launch_of
 from potp2p.node.lifecycle import run_node
@@ -60,14 +60,7 @@ def run(flags: StartFlags) -> int:
     configuration = load_configuration(
         paths.configuration, environment=os.environ, flags=_overrides(flags)
     )
-    try:
-        trio.run(_run, flags, configuration, paths)
-    except BaseException as error:
-        cause = root_cause(error)
-        if isinstance(cause, PeerError):
-            # Peers' faults end at the network's edge: one that comes this far is a bug of ours.
-            raise AssertionError("a peer's fault reached the top") from error
-        raise
+    trio.run(_run, flags, configuration, paths)
     return ExitCode.DONE
 
 

@@ -171,7 +171,7 @@ def test_money_is_conserved_and_work_is_paid(report: Document) -> None:
     assert all(float(rewards[f"miner-{index}"]["earned"]) > 0 for index in (1, 2))
 
 
-def test_certificates_hold(report: Document) -> None:
+def test_every_certificate_is_verified_offline(report: Document) -> None:
     rows = cast("list[Document]", report["certificates"])
 
     assert rows
