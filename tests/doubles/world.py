@@ -172,11 +172,11 @@ class Machine:
         if self.tamper is not None:
             self.tamper(self)
 
-    async def run(self) -> None:
-        """Run until killed."""
-        with self.scope:
+    async def run(self, node: Node, scope: trio.CancelScope) -> None:
+        """Run one life of the node until it is killed."""
+        with scope:
             async with trio.open_nursery() as nursery:
-                start_services(nursery, self.node)
+                start_services(nursery, node)
 
     def kill(self) -> None:
         """End the process as SIGKILL does: at the next point where it waits."""
@@ -262,7 +262,7 @@ class World:
     def start(self, machine: Machine) -> None:
         """Start a machine, or start it again from its disk."""
         machine.boot()
-        self.nursery.start_soon(machine.run)
+        self.nursery.start_soon(machine.run, machine.node, machine.scope)
 
     def freeze(self) -> None:
         """Stop every machine and build it again from its disk; nothing runs any more."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio.testing
+from trio.testing import MockClock
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
 from potp2p.foundation.types import (
@@ -30,9 +30,7 @@ OTHER = Digest(b"\x44" * 32)
 
 
 @pytest.fixture
-async def frozen(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> AsyncIterator[World]:
+async def frozen(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
     """A network that stands still after a few blocks."""
     async with open_world(tmp_path, miners=0) as world:
         await world.height(3)
@@ -72,7 +70,9 @@ def framed(block: Block, change: Callable[[Frame], Frame]) -> Block:
     return replace(block, header=replace(block.header, frame=change(block.header.frame)))
 
 
-async def test_every_field_of_a_body_is_checked_by_name(frozen: World) -> None:
+async def test_every_field_of_a_body_is_checked_by_name(
+    frozen: World, autojump_clock: MockClock
+) -> None:
     block, chain = await next_block(frozen), judge(frozen).node.chain
     other = next(
         each.node_id
@@ -99,7 +99,7 @@ async def test_every_field_of_a_body_is_checked_by_name(frozen: World) -> None:
     chain.verify(block)
 
 
-async def test_signature_and_frame_are_checked(frozen: World) -> None:
+async def test_signature_and_frame_are_checked(frozen: World, autojump_clock: MockClock) -> None:
     block, chain = await next_block(frozen), judge(frozen).node.chain
     unsigned = replace(
         block, header=replace(block.header, author_signature=Signature(b"\x01" * 64))
@@ -120,7 +120,9 @@ async def test_signature_and_frame_are_checked(frozen: World) -> None:
     assert refused.value.reason is RejectionReason.BAD_PROOF
 
 
-async def test_author_without_seat_or_rank_is_refused(frozen: World) -> None:
+async def test_author_without_seat_or_rank_is_refused(
+    frozen: World, autojump_clock: MockClock
+) -> None:
     block, chain = await next_block(frozen), judge(frozen).node.chain
     stranger = key_of("stranger")
     body = replace(block.header.body, author=stranger.node_id)
@@ -130,7 +132,9 @@ async def test_author_without_seat_or_rank_is_refused(frozen: World) -> None:
         chain.verify(forged)
 
 
-async def test_a_block_carries_the_very_seal_of_its_parent(frozen: World) -> None:
+async def test_a_block_carries_the_very_seal_of_its_parent(
+    frozen: World, autojump_clock: MockClock
+) -> None:
     block, chain = await next_block(frozen), judge(frozen).node.chain
     assert block.previous_seal is not None
     with pytest.raises(PeerError, match="parent's seal"):
@@ -147,7 +151,9 @@ def sealed_at(machine: Machine, height: int) -> SealedBlock:
     return SealedBlock(decode(Block, stored[0]), decode(Seal, stored[1]))
 
 
-async def test_a_seal_is_checked_with_all_that_it_covers(frozen: World) -> None:
+async def test_a_seal_is_checked_with_all_that_it_covers(
+    frozen: World, autojump_clock: MockClock
+) -> None:
     donor = frozen.machines["validator-0"]
     fresh = frozen.add("observer", frozen.machines["validator-0"].role)
     chain, good = fresh.node.chain, sealed_at(donor, 1)
@@ -181,7 +187,9 @@ async def test_a_seal_is_checked_with_all_that_it_covers(frozen: World) -> None:
     chain.verify_sealed(second)
 
 
-async def test_a_sealed_block_that_fails_here_stops_the_node(frozen: World) -> None:
+async def test_a_sealed_block_that_fails_here_stops_the_node(
+    frozen: World, autojump_clock: MockClock
+) -> None:
     block, machine = await next_block(frozen), judge(frozen)
     wrong = resigned(frozen, block, lambda body: replace(body, state_root=OTHER))
     seal = Seal(block.header.body.epoch, block.header.body.height, View(0), OTHER, ())
@@ -192,7 +200,7 @@ async def test_a_sealed_block_that_fails_here_stops_the_node(frozen: World) -> N
     assert machine.node.chain.head.height == block.header.body.height - 1
 
 
-async def test_the_head_survives_a_restart(frozen: World) -> None:
+async def test_the_head_survives_a_restart(frozen: World, autojump_clock: MockClock) -> None:
     machine = frozen.machines["validator-1"]
     before = machine.node.chain.head
     machine.hub.detach(machine.node_id)
