@@ -44,7 +44,7 @@ SLEEPS: Final[dict[str, str]] = {
     "tests/workers/fake_worker.py": "the hanging worker hangs",
 }
 """Why a test sleeps, by path; all others wait for an event."""
-LAST_RESORTS: Final = frozenset({"bootstrap/main.py", "cli/main.py", "cli/work/node.py"})
+LAST_RESORTS: Final = frozenset({"bootstrap/main.py", "cli/main.py"})
 """Entry points, which turn what ended the nursery into an exit code."""
 NAMES_WITHOUT_MEANING: Final = frozenset(
     {"utils.py", "util.py", "common.py", "base.py", "manager.py", "core.py", "misc.py"}

@@ -211,8 +211,11 @@ async def _watch_children(run: Run) -> None:
             if code is None:
                 continue
             del run.children[name]
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-            run.say(f"{name} {how}: {child.last_words()}")
+            if code < 0:
+                # Somebody else's doing: its own last words would explain nothing.
+                run.say(f"{name} was killed by signal {-code}; the network goes on without it")
+            else:
+                run.say(f"{name} ended with code {code}: {child.last_words()}")
             if name in run.progress.nodes:
                 run.progress.nodes[name].pid = None
                 run.progress.nodes[name].exit_code = code

@@ -63,6 +63,10 @@ def started(*arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.stdout.close()
 
 
+def potp2p(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*POTP2P, *arguments], capture_output=True, text=True, check=False)
+
+
 def status(folder: Path) -> Document | None:
     try:
         return decode_document(read_status(folder / "status.sock", 2))
@@ -122,9 +126,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Document:
         bootstrap = json.loads((net / "logs" / "bootstrap.out").read_text())["listen"][0]
         init = ["init", "--no-input", "--role", "miner", "--bootstrap", bootstrap]
         init += ["--listen", "/ip4/127.0.0.1/tcp/0", "--devices", "cpu", "--name", "latecomer"]
-        subprocess.run([*POTP2P, *init, "--datadir", str(late)], check=True, capture_output=True)
+        assert potp2p(*init, "--datadir", str(late)).returncode == 0
         with started("start", "--datadir", str(late), "--ui", "plain", log=home / "late.log"):
             wait_for(lambda: round_of(first) > 0, "first round", START_SECONDS)
+            paid = pay_a_stranger(home, net / "client")
+            second = potp2p("start", "--datadir", str(late), "--ui", "none")
             pid = part(status(validator), "node", "pid")
             assert isinstance(pid, int)
             os.kill(pid, signal.SIGKILL)
@@ -140,7 +146,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Document:
     assert code == 0, (home / "devnet.log").read_text()[-4_000:]
     wait_for(lambda: not running_in(home), "end of every process", 10)
     document = cast("Document", json.loads(told))
-    return {**document, "late": late_status, "home": str(home)}
+    return {
+        **document,
+        "late": late_status,
+        "paid": paid,
+        "second": (second.returncode, second.stdout, second.stderr),
+    }
+
+
+def pay_a_stranger(home: Path, client: Path) -> str:
+    """Send money to a fresh wallet and return its address."""
+    address = potp2p("wallet", "new", "--key", str(home / "wallet.key")).stdout.strip()
+    sent = potp2p("wallet", "send", address, "12.5", "--yes", "--datadir", str(client))
+    assert sent.returncode == 0, sent.stderr
+    return address
 
 
 def test_model_is_trained_and_fetched(report: Document) -> None:
@@ -185,6 +204,20 @@ def test_newcomer_gets_shards_and_is_paid(report: Document) -> None:
 
     assert cast("int", part(late, "miner", "units", "accepted")) > 0
     assert float(rewards[address]["earned"]) > 0
+
+
+def test_transfer_arrives_and_is_counted(report: Document) -> None:
+    rewards = cast("dict[str, dict[str, str]]", report["rewards"])
+
+    assert rewards[cast("str", report["paid"])]["earned"] == "12.5"
+
+
+def test_second_instance_on_one_folder_is_refused(report: Document) -> None:
+    code, output, errors = cast("tuple[int, str, str]", report["second"])
+
+    assert (code, output) == (8, "")
+    assert "in use by process" in errors
+    assert errors.count("\n") == 1
 
 
 def test_interrupt_ends_every_process_within_five_seconds(tmp_path: Path) -> None:
