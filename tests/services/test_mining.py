@@ -1,0 +1,127 @@
+"""What a claim rests on is durable before the claim leaves, and its payload is served after it."""
+
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from potp2p.foundation.types import BlobId
+from potp2p.network.ports import StreamProtocol
+from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.protocol.ledger.transition import decode_transaction
+from potp2p.protocol.wire.exchange import BlobRequest, ManifestRequest, Role
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import Contribute
+from potp2p.services.drafts import CONTRIBUTIONS, ContributionDraft
+from potp2p.training.commands import Train
+from tests.doubles.workers import FakeWorkers
+from tests.doubles.world import Machine, World, make_rules, open_world
+
+
+def claims(world: World, miner: Machine) -> list[bytes]:
+    """Return every claim that a miner ever let out, oldest first."""
+    handed = [
+        each.body
+        for each in world.hub.transits
+        if each.channel is StreamProtocol.SUBMIT and each.sender == miner.node_id
+    ]
+    return [body for body in handed if isinstance(decode_transaction(body).body.action, Contribute)]
+
+
+def drafts(miner: Machine) -> list[ContributionDraft]:
+    """Return what a miner has noted about its leases."""
+    names = miner.notebook.names(CONTRIBUTIONS)
+    return [decode(ContributionDraft, miner.notebook.notes[name]) for name in names]
+
+
+async def ask_for(world: World, miner: Machine, blob: BlobId) -> bytes:
+    """Ask a miner for a payload's manifest, as a thief would."""
+    thief = world.machines["validator-1"].network
+    request = encode(BlobRequest(ManifestRequest(blob, 0)))
+    return await thief.request(miner.node_id, StreamProtocol.BLOBS, request, deadline_seconds=10)
+
+
+async def test_no_claim_leaves_before_its_notes_are_durable(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        miner = world.machines["miner-0"]
+        miner.notebook.full = True
+        _, task = await world.submit(make_rules(rounds=1))
+        assert miner.workers is not None
+        workers = miner.workers
+        await world.until(lambda: workers.done[Train] > 0)
+        await trio.sleep(5)
+        assert claims(world, miner) == []
+        assert task in world.machines["validator-0"].node.chain.state().chain().tasks
+
+
+async def test_a_crash_between_training_and_claim_repeats_the_very_same_claim(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        miner = world.machines["miner-0"]
+        assert miner.workers is not None
+        workers = miner.workers
+        _, task = await world.submit(make_rules(rounds=1))
+
+        world.hub.drop = lambda transit: (
+            transit.sender == miner.node_id
+            and transit.channel is not StreamProtocol.BLOBS
+            and workers.done[Train] > 0
+        )
+        await world.until(lambda: bool(claims(world, miner)))
+        before, trained = set(claims(world, miner)), workers.done[Train]
+        draft = drafts(miner)[0]
+        assert await ask_for(world, miner, draft.payload) == b""
+        miner.kill()
+        world.start(miner)
+        assert await ask_for(world, miner, draft.payload) == b"", "served after a crash"
+        world.hub.drop = lambda transit: False
+        chain = world.machines["validator-0"].node.chain
+        await world.until(lambda: chain.state().task(task).status is TaskStatus.FINISHED)
+        assert set(claims(world, miner)) == before
+        assert workers.done[Train] == trained
+
+
+async def test_a_payload_is_served_once_its_claim_stands(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        miner = world.machines["miner-0"]
+        _, task = await world.submit(make_rules(rounds=1))
+        chain = world.machines["validator-0"].node.chain
+        await world.until(lambda: chain.state().task(task).round == 1, seconds=60)
+        for draft in drafts(miner):
+            assert await ask_for(world, miner, draft.payload) != b""
+        waits = [
+            line
+            for name in ("validator-0", "validator-1", "validator-2", "validator-3")
+            for line in world.machines[name].said("payload waits")
+        ]
+        assert waits == [], "a payload was asked for in vain"
+
+
+async def test_a_failing_device_is_tried_again_until_the_lease_is_done(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        miner = world.add("miner-0", Role.MINER, workers=FakeWorkers(failures={Train: 1}))
+        _, task = await world.submit(make_rules(rounds=1, shards=1, shards_per_round=1))
+        chain = world.machines["validator-0"].node.chain
+        await world.until(lambda: chain.state().task(task).status is TaskStatus.FINISHED)
+        assert miner.said("waits: the device fell silent")
+        record = chain.state().miner(miner.keys.account)
+        assert record is not None
+        assert (record.accepted, record.missed) == (1, 0)
+
+
+async def test_a_lease_that_ran_out_is_given_up(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        miner = world.add("miner-slow", Role.MINER, workers=FakeWorkers(seconds=500))
+        await world.submit(make_rules(rounds=1))
+        mining = miner.node.mining
+        assert mining is not None
+        await world.until(lambda: mining.lines() != ())
+        await world.until(lambda: mining.lines() == ())
+        assert claims(world, miner) == []
