@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: setup  ## Run a network of 4 validators and 3 miners that trains a model on this machine
-	$(BIN)/potp2p devnet --example digits --validators 4 --miners 3 --out out/digits $(RUN_ARGUMENTS)
+	@$(BIN)/potp2p devnet --example digits --validators 4 --miners 3 --out out/digits $(RUN_ARGUMENTS)
 
 test: lint  ## Lint, check types and contracts, and run the tests
 	$(BIN)/python -m pytest $(RUN_ARGUMENTS)
