@@ -1,0 +1,136 @@
+"""Draws wait until f + 1 different primaries have revealed; auditors and their pay have limits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from potp2p.foundation.types import POT, Amount, MicroNats, Round, TaskId
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, RoundRecord
+from potp2p.protocol.wire.tasks import FinishRule
+from potp2p.protocol.wire.transactions import AuditCommit, Contribute
+from tests.doubles.ledger_world import BUDGET, RULES, LedgerWorld, build_world, with_audits
+
+EVERY = 1_000_000
+ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
+
+
+def world_at(reached: Callable[[RoundRecord], bool]) -> tuple[LedgerWorld, TaskId]:
+    """Return a network whose round 0 has just come to a point."""
+    world = build_world(change=with_audits(EVERY))
+    world.run(2)
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: reached(world.state.round(task, Round(0))))
+    return world, task
+
+
+def run_led_by(world: LedgerWorld, seat: int) -> None:
+    """Decide a block that a given seat proposed, in whatever view it leads."""
+    view = world.ledger.prospects(world.parent).primaries.index(seat)
+    world.block(*world.duties(), view=view, strict=False)
+
+
+def is_fixed(record: RoundRecord) -> bool:
+    return record.fixed > 0
+
+
+def has_result(record: RoundRecord) -> bool:
+    return record.result_height > 0
+
+
+def test_one_primary_that_leads_again_and_again_draws_no_audit() -> None:
+    world, task = world_at(is_fixed)
+    for _ in range(4):
+        run_led_by(world, 0)
+        assert not world.state.round(task, Round(0)).drawn
+    assert world.state.round(task, Round(0)).revealers == (0,)
+    run_led_by(world, 1)
+    assert not world.state.round(task, Round(0)).drawn, "its frame is executed in the next block"
+    run_led_by(world, 0)
+    assert world.state.round(task, Round(0)).drawn
+
+
+def test_one_primary_that_leads_again_and_again_books_no_weight() -> None:
+    world, task = world_at(has_result)
+    # Audits stay open, so that the round stays to be looked at.
+    world.silent = lambda _node, action: isinstance(action, AuditCommit)
+    for _ in range(4):
+        run_led_by(world, 0)
+        assert not world.state.round(task, Round(0)).booked
+    run_led_by(world, 1)
+    run_led_by(world, 0)
+    assert world.state.round(task, Round(0)).booked
+    assert world.state.round(task, Round(0)).booked_cycle == world.state.chain().cycle
+
+
+@pytest.mark.parametrize("leaders", [(0, 1, 2), (3, 2, 1)])
+def test_primary_of_the_block_that_brought_the_result_does_not_count(
+    leaders: tuple[int, ...],
+) -> None:
+    world, task = world_at(has_result)
+    brought = world.parent.frame.primary
+    first, second = [seat for seat in leaders if seat != brought][:2]
+    run_led_by(world, first)
+    # The frame just executed was the one of the block with the result.
+    assert world.state.round(task, Round(0)).result_revealers == ()
+    run_led_by(world, second)
+    assert world.state.round(task, Round(0)).result_revealers == (first,)
+
+
+def test_drawn_contribution_that_nobody_may_judge_is_neither_paid_nor_punished() -> None:
+    world = build_world(validators=1, change=with_audits(EVERY))
+    world.run(2)
+    rig, seat = world.miners[0], world.validators[0]
+    after = world.miner(rig).stamp
+    world.block(world.free(rig, world.registration(rig, after=after, payout=seat.account)))
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: world.task(task).escrow == 0)
+    kinds = {each.kind for each in world.receipts if each.miner == rig.node_id}
+    assert kinds == {ReceiptKind.VOID}
+    assert world.account(rig).bond == 20 * POT
+    others = {each.kind for each in world.receipts if each.miner != rig.node_id}
+    assert others == {ReceiptKind.PAID}
+
+
+def test_auditors_are_paid_no_more_than_their_share_of_the_budget() -> None:
+    # At this price every contribution is audited, and by the base rate one audit would be worth
+    # more than the whole budget: only the pool that rounds have put aside may be spent.
+    world = build_world(change=with_audits(1))
+    world.run(2)
+    early = replace(RULES, finish=FinishRule(2, MicroNats(1_900_000), 0))
+    task = world.submit(early, Amount(40 * BUDGET))
+    world.run_until(lambda: world.task(task).escrow == 0)
+    assert all(each.audited for each in world.receipts)
+    paid = sum(world.account(each).balance for each in world.validators)
+    share = 40 * BUDGET * 20 // 100 * 2 // 3
+    assert share - 100 <= paid <= share
+    assert sum(each.paid for each in world.receipts) == 40 * BUDGET * 75 // 100 * 2 // 3
+
+
+def test_diverged_claim_is_audited_even_where_nothing_else_would_be() -> None:
+    world = build_world(
+        change=lambda genesis: with_audits(1)(
+            replace(genesis, money=replace(genesis.money, sponsor_bond=Amount(200 * POT)))
+        )
+    )
+    world.run(2)
+    told, broken = world.contribution, world.miners[0].node_id
+
+    def contribution(keys: KeyPair, duty: object) -> Contribute:
+        said = told(keys, duty)
+        return replace(said, diverged=True) if keys.node_id == broken else said
+
+    world.contribution = contribution
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    statuses = {
+        shard: world.state.lease(task, Round(0), shard).status
+        for shard in world.state.round(task, Round(0)).audits
+    }
+    leases = world.state.round(task, Round(0)).leases
+    assert set(statuses) >= {row.shard for row in leases if row.miner == broken}
+    assert set(statuses.values()) == {LeaseStatus.AUDITED}
+    assert len(statuses) < len(leases)
