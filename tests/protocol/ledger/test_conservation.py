@@ -81,7 +81,7 @@ def say(world: LedgerWorld, what: int, who: int, number: int) -> bytes | None:
             return None
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts, st.integers(0, 9), st.sampled_from([1, 300_000, 1_000_000]))
 def test_no_script_breaks_the_books(
     script: list[list[tuple[int, int, int]]], mood: int, rate: int
