@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from potp2p.foundation.committee import faulty_max, quorum, weak_quorum
 from potp2p.foundation.limits import VALIDATORS_MAX, VIEWS_KEPT_MAX
 from potp2p.foundation.types import Digest, ValidatorIndex, View
 from potp2p.protocol.wire.blocks import CommitSignature
@@ -24,17 +25,17 @@ class Committee:
     @property
     def faults_max(self) -> int:
         """Largest number of arbitrary members that the committee survives."""
-        return (self.size - 1) // 3
+        return faulty_max(self.size)
 
     @property
     def quorum(self) -> int:
         """Two such sets share an honest member; equals size - faults_max for every size."""
-        return 2 * self.size // 3 + 1
+        return quorum(self.size)
 
     @property
     def weak_quorum(self) -> int:
         """Such a set has an honest member."""
-        return self.faults_max + 1
+        return weak_quorum(self.size)
 
 
 @dataclass(slots=True)

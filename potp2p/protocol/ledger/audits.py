@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import (
     Height,
@@ -15,7 +16,7 @@ from potp2p.foundation.types import (
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
 from potp2p.protocol.ledger.booking import withdraw_weight
-from potp2p.protocol.ledger.context import BlockContext, Sender, require, weak_quorum
+from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.convictions import convict
 from potp2p.protocol.ledger.miners import is_banned
 from potp2p.protocol.ledger.money import payout_of

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import Amount, Cycle, NodeId, Round, ShardIndex, TaskId
-from potp2p.protocol.ledger.context import BlockContext, weak_quorum
+from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.records import (
     CycleWeights,
     LeaseRecord,

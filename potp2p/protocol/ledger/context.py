@@ -35,21 +35,6 @@ class Sender:
     account: AccountId
 
 
-def faulty_max(validators: int) -> int:
-    """Return f = floor((n - 1) / 3): how many validators may lie."""
-    return (validators - 1) // 3
-
-
-def weak_quorum(validators: int) -> int:
-    """Return f + 1: at least one of them is honest."""
-    return faulty_max(validators) + 1
-
-
-def quorum(validators: int) -> int:
-    """Return floor(2n / 3) + 1: any two such sets share an honest validator."""
-    return 2 * validators // 3 + 1
-
-
 def seat_of(chain: Chain, node: NodeId) -> ValidatorIndex | None:
     """Return a node's seat in the epoch in force."""
     for index, seat in enumerate(chain.seats):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from potp2p.foundation.committee import faulty_max, weak_quorum
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
@@ -20,7 +21,6 @@ from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.lottery import draw_miners, ranking_of
 from potp2p.protocol.incentives.weights import Weights
-from potp2p.protocol.ledger.context import faulty_max, weak_quorum
 from potp2p.protocol.ledger.money import credit
 from potp2p.protocol.ledger.records import (
     MISSES_MAX,

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
+from potp2p.foundation.committee import quorum, weak_quorum
 from potp2p.foundation.types import (
     Amount,
     BlobId,
@@ -21,7 +22,7 @@ from potp2p.protocol.incentives.scores import (
     round_scores,
     scaled_weights,
 )
-from potp2p.protocol.ledger.context import BlockContext, quorum, weak_quorum
+from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.miners import book_round, eligible_workers, is_banned
 from potp2p.protocol.ledger.money import burn

@@ -3,19 +3,14 @@
 from dataclasses import replace
 from typing import Final
 
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.limits import TASKS_ACTIVE_MAX
 from potp2p.foundation.types import Amount, BlobId, Height, MicroNats, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import LeasePrice, lease_price
 from potp2p.protocol.incentives.scores import is_scorable
-from potp2p.protocol.ledger.context import (
-    BlockContext,
-    Sender,
-    require,
-    require_seat,
-    weak_quorum,
-)
+from potp2p.protocol.ledger.context import BlockContext, Sender, require, require_seat
 from potp2p.protocol.ledger.money import credit, debit
 from potp2p.protocol.ledger.records import PackageAttestation, Task, TaskStatus
 from potp2p.protocol.ledger.state import State

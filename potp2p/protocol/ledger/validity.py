@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from potp2p.foundation.committee import quorum
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import ChainId, Digest, NodeId
 from potp2p.protocol.crypto.hashing import sha256, tagged_hash
@@ -42,17 +43,12 @@ def transactions_root(transactions: Sequence[bytes]) -> Digest:
     return merkle_root([sha256(transaction) for transaction in transactions])
 
 
-def quorum_of(validators: int) -> int:
-    """Return floor(2n/3) + 1: any two such sets share an honest validator (consensus.md 1)."""
-    return 2 * validators // 3 + 1
-
-
 def verify_seal(seal: Seal, validators: Sequence[NodeId], chain_id: ChainId) -> None:
     """Raise unless a quorum of distinct seats signed this very block."""
     signers = [each.signer for each in seal.signatures]
     if signers != sorted(set(signers)) or (signers and signers[-1] >= len(validators)):
         raise PeerError(RejectionReason.BAD_JUSTIFICATION, "signers of a seal")
-    if len(signers) < quorum_of(len(validators)):
+    if len(signers) < quorum(len(validators)):
         raise PeerError(RejectionReason.BAD_JUSTIFICATION, f"seal with {len(signers)} signatures")
     for each in seal.signatures:
         statement = CommitStatement(

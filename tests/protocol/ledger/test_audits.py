@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import POT, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
-from potp2p.protocol.ledger.context import weak_quorum
 from potp2p.protocol.ledger.duties import AuditDuty, LeasePlace, validator_duties
 from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, TaskStatus
 from potp2p.protocol.wire.blocks import NO_DIGEST
