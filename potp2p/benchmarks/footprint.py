@@ -87,12 +87,8 @@ async def measure_footprint(plan: FootprintPlan) -> Document:
 
 
 async def _start_network(plan: FootprintPlan, fleet: Fleet) -> Document:
-    arguments: tuple[str, ...] = (
-        "devnet",
-        "--idle",
-        "--block-milliseconds",
-        str(BLOCK_MILLISECONDS),
-    )
+    arguments: tuple[str, ...] = ("devnet", "--idle", "--ui", "none", "--json")
+    arguments += ("--block-milliseconds", str(BLOCK_MILLISECONDS))
     arguments += ("--validators", str(plan.validators), "--miners", str(plan.miners))
     arguments += ("--datadir", str(plan.folder / "network"))
     child = fleet.start("devnet", (*plan.programs.potp2p, *arguments))

@@ -11,6 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import typer.main
+from typer.core import TyperGroup
+
+from cli.main import application
 from tests.doubles.devnet_programs import FAULTS, option, run_node, say
 
 HELD_BYTES = 30_000_000
@@ -18,7 +22,19 @@ TASK = "ab" * 32
 HOLDER = "kept = b'x' * int(__import__('sys').argv[1]); print(1, flush=True); input()"
 
 
+def verify(arguments: list[str]) -> None:
+    """Raise when the real command would not understand the flags."""
+    group = typer.main.get_command(application)
+    assert isinstance(group, TyperGroup)
+    context = group.make_context("potp2p", list(arguments))
+    name, command, rest = group.resolve_command(context, list(arguments))
+    assert command is not None
+    command.make_context(name, rest, parent=context)
+
+
 def idle_network(arguments: list[str]) -> int:
+    assert "--json" in arguments, "else it writes lines for a person"
+    assert option(arguments, "--ui") == "none", "else it would look at the nodes"
     assert option(arguments, "--block-milliseconds") == "2000"
     names = [f"validator-{each + 1}" for each in range(int(option(arguments, "--validators")))]
     nodes = [{"name": name, "role": "validator", "pid": os.getpid()} for name in names]
@@ -85,6 +101,7 @@ def main(arguments: list[str]) -> int:
     program, *rest = arguments
     if program == "central":
         return central(rest)
+    verify(rest)
     match rest[0]:
         case "devnet":
             return idle_network(rest) if "--idle" in rest else training_network(rest)
