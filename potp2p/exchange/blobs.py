@@ -21,6 +21,7 @@ from potp2p.foundation.errors import (
 from potp2p.foundation.limits import (
     BLOB_PROVIDERS_MAX,
     BLOB_REQUEST_SECONDS,
+    MANIFEST_REQUEST_SECONDS,
     WITHHELD_SECONDS,
 )
 from potp2p.foundation.types import BlobId, NodeId
@@ -188,7 +189,8 @@ class BlobExchange:
     async def _manifest_from(self, peer: NodeId, blob: BlobId) -> bytes:
         parts: list[bytes] = []
         while True:
-            part = await self._ask(peer, BlobRequest(ManifestRequest(blob, len(parts))))
+            request = BlobRequest(ManifestRequest(blob, len(parts)))
+            part = await self._ask(peer, request, MANIFEST_REQUEST_SECONDS)
             parts.append(part)
             if len(part) < MANIFEST_PART_CHUNKS * 32 or len(parts) > 4:  # noqa: PLR2004
                 break
@@ -221,7 +223,9 @@ class BlobExchange:
                 source.fail(peer)
                 missing.append(index)
 
-    async def _ask(self, peer: NodeId, request: BlobRequest) -> bytes:
+    async def _ask(
+        self, peer: NodeId, request: BlobRequest, seconds: float = BLOB_REQUEST_SECONDS
+    ) -> bytes:
         return await self.streams.request(
-            peer, StreamProtocol.BLOBS, encode(request), deadline_seconds=BLOB_REQUEST_SECONDS
+            peer, StreamProtocol.BLOBS, encode(request), deadline_seconds=seconds
         )

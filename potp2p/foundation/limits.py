@@ -207,4 +207,7 @@ HANDS_AT_ONCE_MAX: Final = 16
 DOUBT_SECONDS: Final = 15.0
 """A peer that did not serve the height it claimed is asked after all others for so long."""
 
-assert WITHHELD_SECONDS < BLOB_REQUEST_SECONDS
+MANIFEST_REQUEST_SECONDS: Final = 8.0
+"""Part of a manifest is small, so a silent peer is left soon; twice what a claim may take."""
+
+assert 2 * WITHHELD_SECONDS < MANIFEST_REQUEST_SECONDS < BLOB_REQUEST_SECONDS

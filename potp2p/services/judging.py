@@ -251,8 +251,9 @@ class JudgingService:
         """Compute theta(t+1) from the round's set, serve it and return its root."""
         hints = self._peers()
         payloads = [
+            # f+1 validators attested that they hold it; a miner may have stopped serving since.
             await self.blobs.fetch(
-                claimed.payload, self._peers(claimed.miner), bytes_max=duty.payload_bytes_max
+                claimed.payload, (*hints, claimed.miner), bytes_max=duty.payload_bytes_max
             )
             for claimed in duty.accepted
         ]
@@ -294,7 +295,7 @@ class JudgingService:
     async def _replay(self, duty: AuditDuty, place: LeasePlace) -> AuditDraft:
         hints = self._peers()
         payload = await self.blobs.fetch(
-            BlobId(duty.payload), self._peers(duty.miner), bytes_max=duty.payload_bytes_max
+            BlobId(duty.payload), (*hints, duty.miner), bytes_max=duty.payload_bytes_max
         )
         command = Replay(
             Lease(account_of(duty.miner), *place),

@@ -1,0 +1,180 @@
+"""A validator attests what it holds and checked, computes once, and binds itself durably."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from potp2p.foundation.types import Round, TaskId
+from potp2p.network.ports import StreamProtocol, Topic
+from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.protocol.ledger.transition import decode_transaction
+from potp2p.protocol.wire.exchange import Role, TransactionBatch
+from potp2p.protocol.wire.schema import decode
+from potp2p.protocol.wire.transactions import (
+    Action,
+    AuditCommit,
+    RevealAudit,
+    RoundResult,
+)
+from potp2p.services.drafts import AUDITS
+from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Replay
+from tests.doubles.workers import FakeWorkers
+from tests.doubles.world import Machine, World, make_rules, open_world
+
+VALIDATORS = ("validator-0", "validator-1", "validator-2", "validator-3")
+
+
+@dataclass(slots=True)
+class DeadDevice(FakeWorkers):
+    """A device that never finishes what it is given."""
+
+    stuck: set[type] = field(default_factory=set[type])
+
+    async def execute(self, command, *arguments, **options):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
+        """Hang on some kinds of command."""
+        if type(command) in self.stuck:
+            await trio.sleep_forever()
+        return await FakeWorkers.execute(self, command, *arguments, **options)
+
+
+def statements(world: World, sender: Machine, kind: type[Action]) -> list[bytes]:
+    """Return what a machine said of one kind, by gossip, each once, in order."""
+    found: dict[bytes, None] = {}
+    for transit in world.hub.transits:
+        if transit.channel is not Topic.TRANSACTIONS or transit.sender != sender.node_id:
+            continue
+        for encoded in decode(TransactionBatch, transit.body, bytes_max=1 << 20).transactions:
+            body = decode_transaction(encoded).body
+            if isinstance(body.action, kind) and body.sender == sender.node_id:
+                found[encoded] = None
+    return list(found)
+
+
+async def finish(world: World, task: TaskId) -> None:
+    """Return once a task is finished and settled."""
+    chain = world.machines["validator-0"].node.chain
+
+    def is_settled() -> bool:
+        record = chain.state().task(task)
+        return record.status is TaskStatus.FINISHED and record.escrow == 0
+
+    await world.until(is_settled, seconds=240)
+
+
+async def test_expensive_work_happens_once_and_nobody_asks_in_vain(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path) as world:
+        rules = make_rules(rounds=2)
+        _, task = await world.submit(rules)
+        await finish(world, task)
+        leases = rules.rounds.rounds * rules.rounds.shards_per_round
+        for name in VALIDATORS:
+            machine = world.machines[name]
+            assert machine.workers is not None
+            done = machine.workers.done
+            assert (done[Inspect], done[Aggregate]) == (1, rules.rounds.rounds)
+            assert done[CheckPayload] == leases
+            assert machine.said("waits") == []
+
+
+async def test_every_auditor_that_commits_reveals(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        _, task = await world.submit(make_rules(rounds=2))
+        await finish(world, task)
+        total = 0
+        for name in VALIDATORS:
+            machine = world.machines[name]
+            commits = statements(world, machine, AuditCommit)
+            assert len(statements(world, machine, RevealAudit)) == len(commits)
+            total += len(commits)
+        assert total == 6 * world.genesis.training.audit_committee
+        state = world.machines["validator-0"].node.chain.state()
+        for name in ("miner-0", "miner-1"):
+            record = state.miner(world.machines[name].keys.account)
+            assert record is not None
+            assert (record.rejected, record.missed) == (0, 0)
+
+
+async def test_no_commitment_leaves_before_its_salt_is_durable(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        victim = world.machines["validator-2"]
+        _, task = await world.submit(make_rules(rounds=1))
+        assert victim.workers is not None
+        workers = victim.workers
+        await world.until(lambda: workers.done[Aggregate] > 0)
+        victim.notebook.full = True
+        await finish(world, task)
+        assert workers.done[Replay] > 0
+        assert statements(world, victim, AuditCommit) == []
+
+
+async def test_a_restart_between_commitment_and_reveal_opens_the_same_one(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        _, task = await world.submit(make_rules(rounds=1))
+        victim = world.machines["validator-2"]
+        await world.until(lambda: bool(statements(world, victim, AuditCommit)))
+        notes = {name: victim.notebook.notes[name] for name in victim.notebook.names(AUDITS)}
+        victim.kill()
+        await world.height(victim.node.chain.head.height + 2, "validator-0")
+        world.start(victim)
+        await finish(world, task)
+        assert notes
+        assert len(statements(world, victim, RevealAudit)) == len(notes)
+
+
+async def test_a_validator_attests_only_what_it_holds_and_checked(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        blind = world.add("validator-3", Role.VALIDATOR, workers=DeadDevice(stuck={CheckPayload}))
+        _, task = await world.submit(make_rules(rounds=1))
+        chain = world.machines["validator-0"].node.chain
+        seen: list[bytes] = []
+
+        def attested() -> bool:
+            if Round(0) in chain.state().task(task).open_rounds:
+                record = chain.state().round(task, Round(0))
+                said = [each for each in record.attestations if each.validator == blind.node_id]
+                seen.extend(each.bitmap for each in said)
+            return chain.state().task(task).status is TaskStatus.FINISHED
+
+        await world.until(attested, seconds=120)
+        assert set(seen) <= {b""}
+
+
+async def test_a_validator_without_a_result_stops_no_round(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        slow = world.add(
+            "validator-3", Role.VALIDATOR, workers=DeadDevice(stuck={Aggregate, Replay})
+        )
+        _, task = await world.submit(make_rules(rounds=2))
+        await finish(world, task)
+        assert statements(world, slow, RoundResult) == []
+
+
+async def test_payloads_are_found_at_validators_when_a_miner_serves_only_some(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        miner = world.machines["miner-0"].node_id
+        cut_off = {world.machines[name].node_id for name in ("validator-2", "validator-3")}
+        world.hub.drop = lambda transit: (
+            transit.receiver == miner
+            and transit.sender in cut_off
+            and transit.channel is StreamProtocol.BLOBS
+        )
+        _, task = await world.submit(make_rules(rounds=1, shards=2, shards_per_round=1))
+        await finish(world, task)
+        record = world.machines["validator-0"].node.chain.state().task(task)
+        assert len(record.losses) == 1, "the two that were served are no quorum"

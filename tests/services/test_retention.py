@@ -1,0 +1,56 @@
+"""Files and notes are kept while a round, task or audit needs them, and let go after that."""
+
+from pathlib import Path
+
+from trio.testing import MockClock
+
+from potp2p.foundation.types import BlobId
+from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.services.drafts import AUDITS, CONTRIBUTIONS
+from tests.doubles.world import make_rules, open_world
+
+
+async def test_what_an_open_round_needs_stays_pinned_and_the_rest_goes(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        _, task_id = await world.submit(make_rules(rounds=2))
+        machine = world.machines["validator-0"]
+        chain, retention = machine.node.chain, machine.node.retention
+        await world.until(lambda: chain.state().task(task_id).round == 1)
+        stray = await machine.blobs.add_bytes(b"of no task")
+        machine.blobs.pin(stray)
+        await retention.sweep()
+        task = chain.state().task(task_id)
+        pinned = set(machine.blobs.pinned())
+        assert task.open_rounds, "round 0 waits for its audits"
+        needed: set[BlobId] = {task.package_root, task.theta}
+        for round_ in task.open_rounds:
+            for row in chain.state().round(task_id, round_).leases:
+                lease = chain.state().find_lease(task_id, round_, row.shard)
+                if lease is not None and lease.claim is not None:
+                    needed.add(lease.claim.payload)
+        assert needed <= pinned
+        assert stray not in pinned
+
+        def is_settled() -> bool:
+            record = chain.state().task(task_id)
+            return record.status is TaskStatus.FINISHED and record.escrow == 0
+
+        await world.until(is_settled, seconds=240)
+        for each in world.machines.values():
+            await each.node.retention.sweep()
+            assert each.blobs.pinned() == ()
+            assert each.notebook.names(CONTRIBUTIONS) == each.notebook.names(AUDITS) == ()
+
+
+async def test_notes_of_open_leases_survive_a_sweep(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000, miners=1) as world:
+        await world.submit(make_rules(rounds=1))
+        miner = world.machines["miner-0"]
+        await world.until(lambda: miner.notebook.names(CONTRIBUTIONS) != ())
+        names = miner.notebook.names(CONTRIBUTIONS)
+        await miner.node.retention.sweep()
+        assert miner.notebook.names(CONTRIBUTIONS) == names

@@ -1,0 +1,84 @@
+"""Status tells one state with its reason, and nothing that is not so."""
+
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from potp2p.network.ports import StreamProtocol
+from potp2p.observability.status import NodeStatus, StateCode
+from potp2p.protocol.wire.exchange import Role
+from tests.doubles.workers import FakeWorkers
+from tests.doubles.world import Machine, make_rules, open_world
+
+
+def shown(machine: Machine) -> NodeStatus:
+    """Return a machine's snapshot."""
+    return machine.node.status.snapshot()
+
+
+def summary(machine: Machine) -> tuple[StateCode, list[str]]:
+    """Return the state and the codes of its reasons."""
+    status = shown(machine)
+    return status.state, [each.code for each in status.reasons]
+
+
+async def test_a_node_alone_is_starting_and_says_what_to_do(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=1, miners=0) as world:
+        lonely = world.machines["validator-0"]
+        assert summary(lonely) == (StateCode.STARTING, ["no_peers"])
+        assert shown(lonely).advice is not None
+
+
+async def test_roles_in_step_show_what_they_do(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        observer = world.add("observer", Role.OBSERVER)
+        spare = world.add("spare", Role.VALIDATOR)
+        await world.height(6)
+        await trio.sleep(6)
+        assert summary(world.machines["validator-1"]) == (StateCode.VALIDATING, ["validator"])
+        assert summary(observer) == (StateCode.FOLLOWING, ["observer"])
+        assert summary(spare) == (StateCode.FOLLOWING, ["no_seat"])
+        assert summary(world.machines["miner-0"]) == (StateCode.IDLE, ["network_has_no_tasks"])
+        status = shown(observer)
+        assert status.chain.synced
+        assert status.chain.last_signers in (3, 4)
+        assert status.chain.state_root == observer.node.chain.head.state_root.hex()
+        assert (status.miner, status.consensus, status.devices) == (None, None, ())
+
+
+async def test_a_node_far_behind_is_syncing_until_it_is_not(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        await world.height(12)
+        world.hub.drop = lambda transit: transit.channel is StreamProtocol.BLOCKS
+        observer = world.add("observer", Role.OBSERVER)
+        await trio.sleep(0.3)
+        assert summary(observer) == (StateCode.SYNCING, ["not_synced"])
+        world.hub.drop = lambda transit: False
+        await world.until(lambda: summary(observer)[0] is StateCode.FOLLOWING)
+
+
+async def test_a_miner_registers_mines_and_counts_what_was_accepted(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        workers = FakeWorkers(ready_at=trio.current_time() + 4)
+        miner = world.add("miner-0", Role.MINER, workers=workers)
+        await trio.sleep(3)
+        assert summary(miner) == (StateCode.IDLE, ["registering"])
+        await world.submit(make_rules(rounds=2))
+        await world.until(lambda: summary(miner) == (StateCode.MINING, []))
+        await world.until(lambda: bool(shown(miner).miner.leases))  # type: ignore[union-attr]
+        line = shown(miner).miner.leases[0]  # type: ignore[union-attr]
+        assert line.stage in ("waiting", "fetching", "training", "claiming")
+        await world.until(lambda: shown(miner).miner.accepted >= 2)  # type: ignore[union-attr]
+        status = shown(miner)
+        assert status.miner is not None
+        record = miner.node.chain.state().miner(miner.keys.account)
+        assert record is not None
+        assert status.miner.earned == record.earned
+        assert status.balance == miner.node.chain.state().account(miner.keys.account).balance
