@@ -14,6 +14,7 @@ from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
 from potp2p.network.ports import Directory, Gossip, NetworkFacts, StreamProtocol, Streams
 from potp2p.observability.status import Identity
+from potp2p.protocol.consensus.effects import Accuse
 from potp2p.protocol.consensus.view_change import Timing
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, encode_address
@@ -128,6 +129,8 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     mining = parts.mining(blobs, packages, outbox) if plan.role is Role.MINER else None
     judging = parts.judging(blobs, packages, outbox) if plan.role is Role.VALIDATOR else None
     sync = parts.sync(consensus)
+    if consensus is not None:
+        _close_circles(authoring, sync, consensus, logbook)
     queries = QueryService(plan.genesis, chain, adapters.chain_store, adapters.streams)
     retention = RetentionService(
         chain,
@@ -206,7 +209,6 @@ class _Parts:
             self.adapters.streams,
             self.adapters.directory,
         )
-        authoring.better_body_heard = consensus.hear_body
         return authoring, consensus
 
     def sync(self, consensus: ConsensusService | None) -> SyncService:
@@ -310,6 +312,22 @@ class _Parts:
             self.plan.bootstrap,
             self.adapters.directory.peers,
         )
+
+
+def _close_circles(
+    authoring: AuthoringService,
+    sync: SyncService,
+    consensus: ConsensusService,
+    logbook: LogBook,
+) -> None:
+    """Join what could not be given at construction: each of these services knows the other."""
+    authoring.better_body_heard = consensus.hear_body
+    consensus.higher_peer = sync.hear_of
+
+    def accuse(evidence: Accuse) -> None:
+        logbook.say("chain", f"seat {evidence.first.statement.signer} signed two statements")
+
+    consensus.accuse = accuse
 
 
 def _timing(parameters: ConsensusParameters) -> Timing:

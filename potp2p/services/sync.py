@@ -135,9 +135,9 @@ class SyncService:
         if hello.role in (Role.BOOTSTRAP, Role.CLIENT):
             return
         self._heights.pop(peer, None)
-        self._raise(peer, hello.height)
+        self.hear_of(peer, hello.height)
 
-    def _raise(self, peer: NodeId, height: Height) -> None:
+    def hear_of(self, peer: NodeId, height: Height) -> None:
         """Note a claimed height; a peer's claims by gossip only rise."""
         if peer not in self._heights and len(self._heights) >= PEERS_REMEMBERED_MAX:
             return
@@ -199,7 +199,7 @@ class SyncService:
             if height == self.chain.head.height + 1:
                 await self._take(heard.source, sealed)
             elif height > self.chain.head.height:
-                self._raise(heard.source, height)
+                self.hear_of(heard.source, height)
 
     async def _take(self, source: NodeId, sealed: SealedBlock) -> bool:
         try:
