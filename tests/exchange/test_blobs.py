@@ -157,7 +157,10 @@ async def test_download_resumes_where_it_stopped(world: World, tmp_path: Path) -
     assert wanted == [ChunkRequest(blob, 2)]
 
 
-async def test_withheld_blob_is_served_only_after_its_release(world: World, tmp_path: Path) -> None:
+async def test_withheld_blob_is_served_only_after_its_release(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("potp2p.exchange.blobs.WITHHELD_SECONDS", 0)
     miner, copier = world.join(1), world.join(2)
     blob = await give(miner, tmp_path, withheld=True)
     with pytest.raises(MissingError):
