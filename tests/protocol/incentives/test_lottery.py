@@ -143,6 +143,8 @@ def test_proof_cannot_stretch_or_move_an_interval() -> None:
         interval = verify_weight(root, total, proof)
         assert (interval.miner, interval.start, interval.weight) == (miner, start, weight)
         start += weight
+        with pytest.raises(PeerError, match="bad_proof"):
+            verify_weight(root, total + 1, proof)
         step = proof.steps[0]
         for forged in (
             replace(proof, weight=Amount(weight + 1)),

@@ -117,6 +117,19 @@ def test_miss_ends_live_and_halves_the_rate_and_ready_brings_it_back_once_per_cy
     assert world.refusal(ready(cycle)) is RejectionReason.DUPLICATE
 
 
+def test_ready_of_this_cycle_cannot_be_replayed_after_another_miss(world: LedgerWorld) -> None:
+    rig = world.miners[0]
+    ready = world.free(rig, Ready(world.state.chain().cycle))
+    assert world.refusal(ready) is RejectionReason.DUPLICATE, "it is live"
+    state = world.state
+    state.put_miner(account_of(rig.node_id), replace(world.miner(rig), live=False))
+    for key, value in state.overlay.encoded_writes().items():
+        assert value is not None
+        world.store.records[key] = value
+    assert world.miner(rig).ready_cycle == world.state.chain().cycle
+    assert world.refusal(ready) is RejectionReason.DUPLICATE, "it was said in this cycle"
+
+
 def test_ready_of_long_ago_is_late_and_of_a_stranger_not_found() -> None:
     world = missing_world()
     rig = world.miners[0]
