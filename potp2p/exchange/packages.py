@@ -77,7 +77,11 @@ class PackageFiles:
         local = self.blobs.store.path(root)
         if local is None:
             return (root,)
-        manifest = decode(PackageManifest, local.read_bytes())
+        try:
+            manifest = decode(PackageManifest, local.read_bytes())
+        except PeerError:
+            # A client may order anything under any root; its task is refused in its own time.
+            return (root,)
         return (root, *(entry.blob for entry in manifest.entries))
 
     async def _manifest(self, root: BlobId, hints: tuple[NodeId, ...]) -> dict[str, PackageEntry]:

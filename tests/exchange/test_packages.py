@@ -144,6 +144,8 @@ async def test_a_root_that_is_no_manifest_or_too_large_is_refused(pair: Pair) ->
     with pytest.raises(PeerError) as refused:
         await pair.reader.packages.fetch_all(rubbish, RULES, SERVER)
     assert refused.value.reason is RejectionReason.MALFORMED
+    assert pair.reader.store.path(rubbish) is not None
+    assert pair.reader.packages.blobs_of(rubbish) == (rubbish,), "a sweep must outlive it"
     huge = await pair.server.store.add_bytes(bytes(PACKAGE_MANIFEST_BYTES_MAX + 1))
     with pytest.raises(PeerError) as refused:
         await pair.reader.packages.fetch_all(huge, RULES, SERVER)

@@ -6,8 +6,9 @@ from trio.testing import MockClock
 
 from potp2p.foundation.types import BlobId
 from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.protocol.wire.transactions import SubmitTask
 from potp2p.services.drafts import AUDITS, CONTRIBUTIONS
-from tests.doubles.world import make_rules, open_world
+from tests.doubles.world import BUDGET, FEE, make_rules, open_world
 
 
 async def test_what_an_open_round_needs_stays_pinned_and_the_rest_goes(
@@ -54,3 +55,19 @@ async def test_notes_of_open_leases_survive_a_sweep(
         names = miner.notebook.names(CONTRIBUTIONS)
         await miner.node.retention.sweep()
         assert miner.notebook.names(CONTRIBUTIONS) == names
+
+
+async def test_a_root_that_is_no_package_ends_no_sweep(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        await world.height(1)
+        client = world.client()
+        root = await client.store.add_bytes(b"rubbish")
+        await client.network.directory.provide(root)
+        await client._send(SubmitTask(root, BUDGET, make_rules()), BUDGET, FEE)
+        machine = world.machines["validator-0"]
+        await world.until(lambda: machine.blobs.path(root) is not None)
+        task = machine.node.chain.state().chain().tasks
+        await machine.node.retention.sweep()
+        assert task, "the sweep came before the refusal"
