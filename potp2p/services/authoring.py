@@ -13,8 +13,9 @@ import trio
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCK_BYTES_MAX
-from potp2p.foundation.types import GENESIS_HEIGHT, Height, Rank, ValidatorIndex, View
+from potp2p.foundation.types import GENESIS_HEIGHT, Digest, Height, Rank, ValidatorIndex, View
 from potp2p.network.ports import Directory, Heard, StreamProtocol, Streams
+from potp2p.protocol.crypto.beacon import NO_REVEAL
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.ledger.validity import (
@@ -26,6 +27,7 @@ from potp2p.protocol.ledger.validity import (
 from potp2p.protocol.wire.blocks import (
     BLOCK_VERSION,
     BODY_DOMAIN,
+    NO_DIGEST,
     RANK_NONE,
     AuthoredBody,
     Block,
@@ -80,7 +82,7 @@ class AuthoringService:
         if self.chain.prospects.height != height:
             # Decided meanwhile, by votes or catch-up: whoever asked is about to be cancelled.
             await trio.sleep_forever()
-        frame = Frame(seat, view, self.beacons.reveal(height))
+        frame = Frame(seat, view, self._reveal(height, seat))
         for rank in sorted(self._heard if self._heard_height == height else ()):
             block = frame_body(self._heard[rank], frame)
             if self._is_sound(block):
@@ -90,6 +92,13 @@ class AuthoringService:
             await trio.sleep_forever()
             raise AssertionError("cancelled above")
         return frame_body(own, frame)
+
+    def _reveal(self, height: Height, seat: ValidatorIndex) -> Digest:
+        """Return our part of the beacon; a seat that registered no anchor reveals zeros."""
+        assert self.beacons is not None
+        if self.chain.prospects.anchors[seat] == NO_DIGEST:
+            return NO_REVEAL
+        return self.beacons.reveal(height)
 
     async def _wait_for_first_rank(self, height: Height) -> None:
         window = max(self.parameters.author_window, self.parameters.block_interval) / 1000

@@ -25,6 +25,7 @@ from potp2p.protocol.ledger.validity import block_hash, verify_seal
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import (
     BLOCKS_PER_REQUEST_MAX,
+    BlockNotice,
     BlocksReply,
     BlocksRequest,
     Hello,
@@ -111,22 +112,23 @@ class SyncService:
 
     def validate_sealed(self, message: bytes) -> None:
         """Check a gossiped block without waiting; its seal is checked where it follows the head."""
-        sealed = decode(SealedBlock, message, bytes_max=GOSSIP_BYTES_MAX)
-        if sealed.seal.block_hash != block_hash(sealed.block.header):
+        news = _decode_news(message)
+        header = news.block.header if isinstance(news, SealedBlock) else news.header
+        height, seal = header.body.height, news.seal
+        if seal.block_hash != block_hash(header) or seal.height != height:
             raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
-        height = sealed.block.header.body.height
-        if height == self.chain.head.height + 1:
-            self.chain.verify_sealed(sealed)
+        if isinstance(news, SealedBlock) and height == self.chain.head.height + 1:
+            self.chain.verify_sealed(news)
         elif height <= self.chain.head.height:
-            self._verify_past(sealed)
-        elif sealed.seal.epoch == self.chain.prospects.epoch:
+            self._verify_past(seal)
+        elif seal.epoch == self.chain.prospects.epoch:
             # What we let pass is forwarded in our name: a height out of thin air is not.
-            verify_seal(sealed.seal, self.chain.prospects.nodes, self.chain.chain_id)
+            verify_seal(seal, self.chain.prospects.nodes, self.chain.chain_id)
 
-    def _verify_past(self, sealed: SealedBlock) -> None:
+    def _verify_past(self, seal: Seal) -> None:
         """Refuse another history: at most one block of a height is ever sealed."""
-        stored = self.store.block(sealed.block.header.body.height)
-        if stored is None or decode(Seal, stored[1]).block_hash != sealed.seal.block_hash:
+        stored = self.store.block(seal.height)
+        if stored is None or decode(Seal, stored[1]).block_hash != seal.block_hash:
             raise PeerError(RejectionReason.BAD_BLOCK, "another block than the one decided")
 
     def _note(self, peer: NodeId, hello: Hello) -> None:
@@ -188,16 +190,20 @@ class SyncService:
             sealed = SealedBlock(decode(Block, stored[0]), decode(Seal, stored[1]))
             nodes = self.chain.head_validators
             primary = sealed.block.header.frame.primary
+            if nodes[primary] != self.own:
+                continue
             message = encode(sealed)
-            if nodes[primary] == self.own and len(message) <= GOSSIP_BYTES_MAX:
-                await self.gossip.publish(Topic.BLOCKS, message)
+            if len(message) > GOSSIP_BYTES_MAX:
+                # Too large for the mesh: say that it is final, and who lacks it asks for it.
+                message = encode(BlockNotice(sealed.block.header, sealed.seal))
+            await self.gossip.publish(Topic.BLOCKS, message)
 
     async def _listen(self) -> None:
         async for heard in self._sealed:
-            sealed = decode(SealedBlock, heard.body, bytes_max=GOSSIP_BYTES_MAX)
-            height = sealed.block.header.body.height
-            if height == self.chain.head.height + 1:
-                await self._take(heard.source, sealed)
+            news = _decode_news(heard.body)
+            height = news.seal.height
+            if isinstance(news, SealedBlock) and height == self.chain.head.height + 1:
+                await self._take(heard.source, news)
             elif height > self.chain.head.height:
                 self.hear_of(heard.source, height)
 
@@ -273,3 +279,11 @@ class SyncService:
             # It claimed a height that it does not serve.
             self._doubt(peer)
         return True
+
+
+def _decode_news(message: bytes) -> SealedBlock | BlockNotice:
+    """Parse what the topic of blocks carries: a sealed block, or only its header and seal."""
+    try:
+        return decode(SealedBlock, message, bytes_max=GOSSIP_BYTES_MAX)
+    except PeerError:
+        return decode(BlockNotice, message, bytes_max=GOSSIP_BYTES_MAX)

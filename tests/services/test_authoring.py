@@ -15,6 +15,7 @@ from potp2p.network.ports import Heard
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, RANK_NONE, AuthoredBody, Block
 from potp2p.protocol.wire.schema import encode
+from potp2p.services.chain import ChainService
 from tests.doubles.world import Machine, World, make_rules, open_world
 
 
@@ -206,3 +207,27 @@ async def test_bodies_of_other_heights_are_weather(
             await hear(judge, author, changed(author, honest, height=height))
         assert (await propose(judge)).header.body.rank == RANK_NONE
         assert not world.hub.penalties
+
+
+async def test_a_seat_that_slept_a_whole_epoch_proposes_what_others_accept(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        sleeper = world.machines["validator-3"]
+        await world.height(3)
+        sleeper.kill()
+        parameters = world.genesis.consensus
+        epoch_blocks = parameters.cycle_blocks * parameters.epoch_cycles
+        others = ("validator-0", "validator-1", "validator-2")
+        await world.height(2 * epoch_blocks + 2, *others)
+        assert sleeper.node_id in world.machines["validator-0"].node.chain.prospects.nodes
+        world.start(sleeper)
+        judge = world.machines["validator-0"].node.chain
+        seat = judge.prospects.nodes.index(sleeper.node_id)
+        assert not any(judge.prospects.anchors[seat])
+        await world.until(lambda: _framed_by(judge, seat))
+
+
+def _framed_by(chain: ChainService, seat: int) -> bool:
+    header = chain.head.header
+    return header is not None and header.frame.primary == seat

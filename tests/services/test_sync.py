@@ -16,6 +16,7 @@ from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.validity import block_hash
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import (
+    BlockNotice,
     BlocksReply,
     BlocksRequest,
     Hello,
@@ -182,3 +183,16 @@ async def test_a_lost_block_is_fetched_after_a_gap(
         await world.height(behind + 12)
         world.assert_one_history()
         assert not world.hub.penalties
+
+
+async def test_a_block_too_large_for_gossip_is_announced_by_header_and_seal(
+    frozen: World, autojump_clock: MockClock
+) -> None:
+    machine = frozen.machines["validator-0"]
+    sync, top = machine.node.sync, machine.node.chain.head.height
+    true = sealed_at(machine, top)
+    sync.validate_sealed(encode(BlockNotice(true.block.header, true.seal)))
+    forged = forged_block(machine, Height(top + 1))
+    assert forged is not None
+    with pytest.raises(PeerError):
+        sync.validate_sealed(encode(BlockNotice(forged.block.header, forged.seal)))
