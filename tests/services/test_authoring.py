@@ -225,7 +225,9 @@ async def test_a_seat_that_slept_a_whole_epoch_proposes_what_others_accept(
         judge = world.machines["validator-0"].node.chain
         seat = judge.prospects.nodes.index(sleeper.node_id)
         assert not any(judge.prospects.anchors[seat])
+        epoch = judge.prospects.epoch
         await world.until(lambda: _framed_by(judge, seat))
+        assert judge.prospects.epoch == epoch, "not only once it has an anchor again"
 
 
 def _framed_by(chain: ChainService, seat: int) -> bool:
