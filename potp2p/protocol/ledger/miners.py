@@ -117,7 +117,7 @@ def eligible_workers(
             and miner.memory_bytes >= rules.model.memory_bytes
             and miner.lowest_price <= price.miner
         ):
-            found.append(Worker(miner.node, miner.rate))
+            found.append(Worker(miner.node, miner.rate, proven=miner.accepted > 0))
     return tuple(found)
 
 

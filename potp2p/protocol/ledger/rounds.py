@@ -45,7 +45,7 @@ from potp2p.protocol.ledger.tasks import (
     price_of,
     samples_of,
 )
-from potp2p.protocol.scheduling.assignment import assign, choose_shards
+from potp2p.protocol.scheduling.assignment import assign, choose_shards, limit_newcomers
 
 EMPTY_ROUNDS_MAX: Final = 3
 """Rounds in a row without an update that end a task."""
@@ -88,6 +88,9 @@ def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
         return
     chain = state.chain()
     shards = choose_shards(task.passes, task.rules.rounds.shards_per_round)
+    workers = limit_newcomers(
+        workers, len(shards), beacon=chain.beacon, task=task_id, round_=task.round
+    )
     miners = assign(shards, workers, beacon=chain.beacon, task=task_id, round_=task.round)
     rows = tuple(LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True))
     for row in rows:

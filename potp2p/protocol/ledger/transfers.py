@@ -33,5 +33,12 @@ def apply_unbond(state: State, sender: Sender, action: Unbond, context: BlockCon
             RejectionReason.TOO_EARLY,
             "a validator's bond stays while it holds its seat",
         )
+    elif context.genesis.sponsor is not None and state.miner(sender.account) is not None:
+        left = state.account(sender.account).bond - action.amount
+        require(
+            left >= money.sponsor_bond,
+            RejectionReason.TOO_EARLY,
+            "what the sponsor bonded is not the miner's to take",
+        )
     due = Height(context.height + money.unbonding_blocks)
     start_unbonding(state, sender.account, action.amount, due)

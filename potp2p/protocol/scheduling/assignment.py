@@ -15,6 +15,9 @@ from potp2p.foundation.types import Digest, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.beacon import shuffle
 
 ASSIGN_DOMAIN: Final = "potp2p/draw/assign/1"
+NEWCOMER_DOMAIN: Final = "potp2p/draw/newcomer/1"
+NEWCOMERS_SHARE: Final = 8
+"""Newcomers get at most this part of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,32 @@ class Worker:
     node: NodeId
     rate: int
     """Shards it can compute within a deadline, as measured."""
+    proven: bool = True
+    """Has delivered before; an identity alone costs seconds of hashing."""
 
 
 def choose_shards(passes: Sequence[int], count: int) -> tuple[ShardIndex, ...]:
     """Return the least-processed shards, then by index; ascending."""
     ordered = sorted(range(len(passes)), key=lambda shard: (passes[shard], shard))
     return tuple(ShardIndex(shard) for shard in sorted(ordered[:count]))
+
+
+def limit_newcomers(
+    workers: Sequence[Worker], shards: int, *, beacon: Digest, task: TaskId, round_: Round
+) -> tuple[Worker, ...]:
+    """
+    Return those that may be leased to: newcomers for an eighth of a round, one shard at least.
+
+    Where nobody has delivered yet everybody is new and all may (DESIGN 8: fresh identities must
+    not crowd out those that work).
+    """
+    proven = [each for each in workers if each.proven]
+    if not proven:
+        return tuple(workers)
+    key = task + round_.to_bytes(4, "big")
+    fresh = sorted((each for each in workers if not each.proven), key=lambda each: each.node)
+    drawn = shuffle(beacon, NEWCOMER_DOMAIN, key, items=fresh)
+    return (*proven, *drawn[: max(1, shards // NEWCOMERS_SHARE)])
 
 
 def assign(

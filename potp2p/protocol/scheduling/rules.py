@@ -39,14 +39,26 @@ CLIP_RATIO_MAX: Final = 299
 """In percent; from 300 on a quarter of sign flippers turns the mean around."""
 RATE_MAX: Final = 10 * 10**9
 """Learning rate of 10, in units of 1e-9."""
-LEASE_SAMPLES_MAX: Final = 1 << 24
-"""Keeps the order of a lease's samples within 128 MiB of memory."""
+MICRO_BATCH_MAX: Final = 4_096
+"""One step can be neither cancelled nor seen to go on: it must stay short."""
+LEASE_SAMPLES_MAX: Final = 1 << 20
+"""Keeps the order of a lease's samples within 8 MiB of memory."""
+LEASE_WORK_MAX: Final = 1 << 44
+"""Parameters times samples: 1e14 operations at least, ten seconds of a 10 teraflop device."""
+PARAMETER_BYTES: Final = 4 * 4
+"""float32 of the parameter, its gradient and two moments: no device trains in less."""
 
 
 def verify_rules(rules: TaskRules) -> None:
     """Raise PeerError (bad task) unless every number is one that can be trained and replayed."""
     _verify_model(rules.model)
     _verify_batch(rules.mode, rules.model.tolerance, rules.batch)
+    samples = rules.batch.steps * rules.batch.micro_batches * rules.batch.micro_batch
+    _require(samples <= LEASE_SAMPLES_MAX, f"{samples} samples in a lease")
+    _require(
+        rules.model.parameters * samples <= LEASE_WORK_MAX,
+        f"{rules.model.parameters} parameters and {samples} samples are too much for a lease",
+    )
     _verify_optimizer(rules.optimizer)
     _verify_rounds(rules.mode, rules.rounds)
 
@@ -60,6 +72,10 @@ def _verify_model(model: ModelRule) -> None:
         f"{model.architecture} does not learn to {model.objective.name.lower()}",
     )
     _require(0 < model.parameters <= PARAMETERS_MAX, f"{model.parameters} parameters")
+    _require(
+        model.memory_bytes >= PARAMETER_BYTES * model.parameters,
+        f"{model.memory_bytes} bytes of memory for {model.parameters} parameters",
+    )
     _require(1 <= model.threads <= THREADS_MAX, f"{model.threads} threads")
     _require(
         model.architecture not in BATCH_NORM or model.tolerance is ToleranceClass.RELU,
@@ -78,8 +94,10 @@ def _verify_batch(mode: Mode, tolerance: ToleranceClass, batch: BatchRule) -> No
         f"{entries} micro-batches in a lease, "
         f"allowed are {TRACE_ENTRIES_MIN} to {TRACE_ENTRIES_MAX}",
     )
-    _require(batch.micro_batch >= 1, "an empty micro-batch")
-    _require(entries * batch.micro_batch <= LEASE_SAMPLES_MAX, "too many samples in a lease")
+    _require(
+        1 <= batch.micro_batch <= MICRO_BATCH_MAX,
+        f"{batch.micro_batch} samples in a micro-batch, allowed are 1 to {MICRO_BATCH_MAX}",
+    )
 
 
 def _verify_optimizer(optimizer: OptimizerRule) -> None:

@@ -5,10 +5,13 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, Cycle, Round
+from potp2p.foundation.types import POT, Amount, Cycle, Round, TaskId
+from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp, search_stamp
-from potp2p.protocol.wire.transactions import Contribute, Ready, RegisterMiner, Unbond
+from potp2p.protocol.scheduling.assignment import Worker, limit_newcomers
+from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.transactions import Bond, Contribute, Ready, RegisterMiner, Unbond
 from tests.doubles.ledger_world import (
     FORGED,
     HONEST,
@@ -18,6 +21,9 @@ from tests.doubles.ledger_world import (
     key_pair,
     with_audits,
 )
+
+BEACON = sha256(b"beacon")
+TASK = TaskId(sha256(b"task"))
 
 
 @pytest.fixture
@@ -172,14 +178,16 @@ def test_miner_whose_offer_a_task_does_not_meet_gets_no_lease(
 
 
 def test_miner_that_withdraws_its_bond_gets_no_lease_but_can_be_slashed() -> None:
-    world = build_world(change=with_audits(1_000_000))
+    world = build_world(change=_half_sponsored)
     world.run(2)
     cheat = world.miners[0]
+    for miner in world.miners:
+        world.block(world.paid(world.client, Bond(miner.account, Amount(10 * POT))))
     world.measure = lambda _auditor, lease: FORGED if lease.miner == cheat.node_id else HONEST
     task = world.submit()
     world.run_until(lambda: 0 in world.task(task).open_rounds)
-    world.block(world.paid(cheat, Unbond(Amount(20 * POT))), *world.duties())
-    assert world.account(cheat).bond == 0
+    world.block(world.paid(cheat, Unbond(Amount(10 * POT))), *world.duties())
+    assert world.account(cheat).bond == 10 * POT
     world.run_until(lambda: world.miner(cheat).banned_until > 0)
     assert sum(each.amount for each in world.account(cheat).unbonding) == 0
     assert cheat.node_id not in {
@@ -188,6 +196,31 @@ def test_miner_that_withdraws_its_bond_gets_no_lease_but_can_be_slashed() -> Non
         if number > 0
         for row in world.state.round(task, number).leases
     }
+
+
+def _half_sponsored(genesis: Genesis) -> Genesis:
+    audited = with_audits(1_000_000)(genesis)
+    return replace(audited, money=replace(audited.money, sponsor_bond=Amount(10 * POT)))
+
+
+def test_what_the_sponsor_bonded_is_not_the_miners_to_take() -> None:
+    world = build_world()
+    world.run(2)
+    refused = world.refusal(world.paid(world.miners[0], Unbond(Amount(1))))
+    assert refused is RejectionReason.TOO_EARLY
+
+
+def test_fresh_identities_get_an_eighth_of_a_round_from_those_that_delivered() -> None:
+    old = [Worker(key_pair(f"old {number}").node_id, 4) for number in range(2)]
+    new = [Worker(key_pair(f"new {number}").node_id, 1, proven=False) for number in range(50)]
+    seen = set()
+    for number in range(40):
+        admitted = limit_newcomers([*old, *new], 16, beacon=BEACON, task=TASK, round_=Round(number))
+        assert admitted[:2] == tuple(old)
+        assert len(admitted) == 4
+        seen |= {each.node for each in admitted[2:]}
+    assert len(seen) > 30, "the beacon chooses among them"
+    assert len(limit_newcomers(new, 16, beacon=BEACON, task=TASK, round_=Round(0))) == 50
 
 
 def test_banned_miner_says_nothing_until_the_ban_is_over() -> None:
