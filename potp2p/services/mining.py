@@ -110,9 +110,11 @@ class MiningService:
 
     async def _look(self, nursery: trio.Nursery) -> None:
         duties = miner_duties(self.chain.state(), self.keys.node_id)
-        if duties.register:
+        known = self.chain.state().miner(self.keys.account)
+        if duties.register or (known is not None and not self.registrar.is_told(known)):
+            # Also after a restart with another payout, price or name.
             if self._offer is None:
-                self._offer = await self.registrar.offer(NO_STAMP)
+                self._offer = await self.registrar.offer(NO_STAMP if known is None else known.stamp)
             self.outbox.say(self._offer)
         if duties.ready is not None:
             self.outbox.say(Ready(duties.ready))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import trio
 
 from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
+from potp2p.protocol.ledger.records import Miner
 from potp2p.protocol.ledger.stamp import search_stamp
 from potp2p.protocol.wire.tasks import ToleranceClass
 from potp2p.protocol.wire.transactions import RegisterMiner
@@ -46,6 +47,11 @@ class Registrar:
             name=self.name,
             stamp=await self._stamp(last_stamp),
         )
+
+    def is_told(self, miner: Miner) -> bool:
+        """Tell whether the chain knows what the operator wants: payout, price and name."""
+        known = (miner.payout, miner.lowest_price, miner.name)
+        return known == (self.payout, self.lowest_price, self.name)
 
     def _ready_devices(self) -> tuple[WorkerFacts, ...]:
         facts = self.worker_facts()

@@ -17,7 +17,7 @@ from potp2p.client.light import trust_in
 from potp2p.client.package import Package
 from potp2p.client.session import Client
 from potp2p.exchange.blobs import BlobExchange
-from potp2p.foundation.types import POT, Amount, ChainId, NodeId, PartsPerMillion, TaskId
+from potp2p.foundation.types import POT, AccountId, Amount, ChainId, NodeId, PartsPerMillion, TaskId
 from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.running import start_services
 from potp2p.protocol.crypto.hashing import sha256
@@ -95,7 +95,7 @@ def make_rules(*, rounds: int = 2, shards: int = 4, shards_per_round: int = 3) -
     return TaskRules(
         mode=Mode.LOCAL,
         seed=7,
-        model=ModelRule("vit", Objective.CLASSIFY, 1_000, ToleranceClass.SMOOTH, 1, 0),
+        model=ModelRule("vit", Objective.CLASSIFY, 1_000, ToleranceClass.SMOOTH, 1, 1 << 20),
         batch=BatchRule(steps=2, micro_batches=4, micro_batch=2),
         optimizer=OptimizerRule(Optimizer.ADAMW, 10**6, 10**6, 0, 900_000, 999_000, 10**6, 100),
         rounds=RoundRule(
@@ -134,6 +134,8 @@ class Machine:
     genesis: bytes
     folder: Path
     workers: FakeWorkers | None
+    payout: AccountId | None = None
+    """Read at each boot; None pays the machine's own account."""
     store: MemoryChainStore = field(default_factory=MemoryChainStore)
     notebook: MemoryNotebook = field(default_factory=MemoryNotebook)
     journal: MemoryJournal = field(default_factory=MemoryJournal)
@@ -203,7 +205,7 @@ class Machine:
             data_folder=self.folder,
             secret=self.keys.secret,
             genesis=self.genesis,
-            payout=None,
+            payout=self.payout,
             lowest_price=Amount(1),
             bootstrap=(),
             pid=1,
