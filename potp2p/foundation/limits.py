@@ -96,6 +96,10 @@ WORKER_RESTART_WINDOW_SECONDS: Final = 600
 """More restarts than this within the window mean that the device, not chance, is at fault."""
 WORKER_ATTEMPTS_MAX: Final = 3
 """Runs of one command: what ends a worker three times would end it again."""
+WORKER_GIVE_UP_SECONDS: Final = 15
+"""From Cancel to the end of the process: a step of a model worth sharing is far shorter."""
+INSPECT_SECONDS: Final = 60.0
+"""Half the package deadline of the devnet: two short leases, or the package is not for us."""
 WORKER_QUEUE_MAX: Final = 1_024
 """Commands waiting per device: every shard of one full round."""
 

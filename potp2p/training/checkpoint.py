@@ -14,7 +14,7 @@ from typing import Final, cast
 import numpy as np
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
-from potp2p.foundation.limits import BLOB_BYTES_MAX, ROUNDS_MAX
+from potp2p.foundation.limits import BLOB_BYTES_MAX, ROUNDS_MAX, TENSOR_HEADER_BYTES_MAX
 from potp2p.protocol.wire.tasks import Mode, Optimizer, TaskRules
 from potp2p.training.layout import Layout
 from potp2p.training.tensors import Float32, Tensor, encode_tensors, read_tensors, write_file
@@ -24,6 +24,9 @@ BUFFER: Final = "buffer/"
 FIRST: Final = "optimizer/first/"
 SECOND: Final = "optimizer/second/"
 STEPS: Final = "optimizer/steps"
+VALUES_PER_PARAMETER_MAX: Final = 4
+"""The parameter, two moments, and buffers: batch-norm keeps as many as it has parameters."""
+FLOAT_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def read_checkpoint(path: Path, rules: TaskRules) -> Checkpoint:
     """Read an untrusted checkpoint; whatever the rules do not call for is refused."""
-    checkpoint = checkpoint_from_tensors(read_tensors(path, bytes_max=BLOB_BYTES_MAX))
+    values_bytes = VALUES_PER_PARAMETER_MAX * FLOAT_BYTES * rules.model.parameters
+    bytes_max = min(BLOB_BYTES_MAX, 2 * TENSOR_HEADER_BYTES_MAX + values_bytes)
+    checkpoint = checkpoint_from_tensors(read_tensors(path, bytes_max=bytes_max))
     if (checkpoint.moments is not None) is not keeps_moments(rules):
         raise _refused("optimizer state present or absent against the rules")
     return checkpoint

@@ -7,6 +7,7 @@ may not name code, open files, add dropout or use more layers than a machine can
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, cast
 
@@ -30,10 +31,17 @@ INTEGER_BOUNDS: Final = {
 }
 LABEL_KEYS: Final = frozenset({"id2label", "label2id"})
 ACTIVATION_KEYS: Final = frozenset({"hidden_act", "activation_function", "pooler_act"})
-OTHER_KEYS: Final = frozenset(
-    {"architectures", "dtype", "model_type", "num_labels", "transformers_version"}
-)
-"""Keys that every saved configuration may have beside those of its class."""
+OTHER_KEYS: Final[dict[str, object]] = {
+    "architectures": [],
+    "dtype": "",
+    "model_type": "",
+    "num_labels": 0,
+    "transformers_version": "",
+}
+"""Keys that every saved configuration may have beside those of its class, each with its type."""
+CODE_KEYS: Final = frozenset({"auto_map"})
+LIST_KEYS: Final = frozenset({"eos_token_id", "image_size", "patch_size"})
+"""Numbers that may also be a list of numbers."""
 REFUSED_TRUE: Final = frozenset(
     {"output_attentions", "output_hidden_states", "add_cross_attention"}
 )
@@ -60,12 +68,19 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def verify_configuration(
-    configuration: Configuration, known_keys: frozenset[str], tolerance: ToleranceClass
+    configuration: Configuration, defaults: Mapping[str, object], tolerance: ToleranceClass
 ) -> None:
-    """Refuse every key or value that could cost more, or do other, than training this model."""
+    """
+    Refuse every key or value that could cost more, or do other, than training this model.
+
+    Defaults are those of the model's class: they say which keys there are, and the type of each.
+    """
+    known: dict[str, object] = {**defaults, **OTHER_KEYS}
     for key, value in configuration.items():
-        if key not in known_keys | OTHER_KEYS:
+        if key not in known or key in CODE_KEYS:
             raise refused(f"unknown key {key!r:.80}")
+        if not _has_type_of(key, value, known[key]):
+            raise refused(f"{key} has another type than it should: {value!r:.40}")
         if key in REFUSED_TRUE and value is not False:
             raise refused(f"{key} must be false")
         if "drop" in key and value is not None and value != 0:
@@ -86,20 +101,36 @@ def architecture_of(configuration: Configuration) -> str:
 
 def uses_kinks(configuration: Configuration) -> bool:
     """Tell whether the model has ReLU, named or by the default of ResNet."""
-    return _activation(configuration, "hidden_act") in KINKED or any(
-        configuration.get(key) in KINKED for key in ACTIVATION_KEYS
-    )
-
-
-def _activation(configuration: Configuration, key: str) -> object:
     default = "relu" if configuration.get("model_type") == "resnet" else "gelu"
-    return configuration.get(key, default)
+    named = [configuration.get(key) for key in ACTIVATION_KEYS]
+    named.append(configuration.get("hidden_act", default))
+    return any(isinstance(name, str) and name in KINKED for name in named)
+
+
+def _has_type_of(key: str, value: object, default: object) -> bool:
+    """Tell whether a value has its default's type; the class itself judges null."""
+    if value is None:
+        return True
+    if isinstance(value, list) and key in LIST_KEYS:
+        return True
+    match default:
+        case None:
+            # Such keys are token ids, sizes and names: one value each.
+            return not isinstance(value, list | dict)
+        case float():
+            return type(value) in (int, float)
+        case list() | tuple():
+            return isinstance(value, list)
+        case _:
+            # Exactly: true is no number here, though Python takes it for one.
+            return type(value) is type(default)
 
 
 def _verify_activations(configuration: Configuration, tolerance: ToleranceClass) -> None:
     for key in ACTIVATION_KEYS:
         value = configuration.get(key)
-        if value is not None and value not in SMOOTH | KINKED:
+        is_known = isinstance(value, str) and value in SMOOTH | KINKED
+        if value is not None and not is_known:
             raise refused(f"{key} {value!r:.40} is not a known activation")
     # Batch statistics amplify rounding as kinks do (`reference/verification.md` 3.1).
     is_rough = uses_kinks(configuration) or configuration.get("model_type") == "resnet"

@@ -9,6 +9,7 @@ from typing import assert_never
 import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
+from potp2p.foundation.limits import CONFIGURATION_BYTES_MAX
 from potp2p.foundation.types import Digest
 from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.wire.tasks import ModelRule, TaskRules
@@ -28,6 +29,7 @@ from potp2p.training.commands import (
 from potp2p.training.compression import d8
 from potp2p.training.data import read_samples, samples_per_lease
 from potp2p.training.evaluation import evaluate
+from potp2p.training.faults import COMPUTATION_ERRORS, describe, printable
 from potp2p.training.inspection import inspect
 from potp2p.training.layout import Layout
 from potp2p.training.model import Model, build_model
@@ -50,8 +52,9 @@ class Executor:
     """One device and the model last used on it: tasks send many leases of the same model."""
 
     device: torch.device
-    _model_key: tuple[Digest, ModelRule] | None = None
-    _model: Model | None = field(default=None)
+    _key: tuple[Digest, ModelRule] | None = None
+    model: Model | None = field(default=None)
+    """The one last built; None after one was refused."""
 
     def execute(self, command: Command, step_done: StepDone) -> Report:
         """Carry out one command; PeerError or OperatingError say why it cannot be done."""
@@ -80,7 +83,9 @@ class Executor:
         work = compute_lease(model, checkpoint, command.rules, command.lease, samples, step_done)
         encoded = d8.encode(command.lease, checkpoint.layout, work.update_P, work.buffers_B)
         payload = d8.decode(encoded, checkpoint.layout)
-        after = loss_after(model, checkpoint, command.rules, command.lease, samples, payload)
+        after = loss_after(
+            model, checkpoint, command.rules, command.lease, samples, payload, step_done
+        )
         write_file(Path(command.payload), encoded)
         return Trained(
             samples=samples_per_lease(command.rules),
@@ -100,9 +105,10 @@ class Executor:
         work = compute_lease(model, checkpoint, rules, command.lease, samples, step_done)
         tolerance = tolerance_of(rules.model.tolerance, rules.mode)
         distances = measure(checkpoint.layout, payload, work, tolerance)
+        after = loss_after(model, checkpoint, rules, command.lease, samples, payload, step_done)
         return Replayed(
             loss_before=work.loss_before,
-            loss_after=loss_after(model, checkpoint, rules, command.lease, samples, payload),
+            loss_after=after,
             diverged=work.diverged,
             trace=work.trace,
             distances=distances,
@@ -134,7 +140,13 @@ class Executor:
             model, checkpoint = self._open(command.model, command.theta, command.rules)
             return inspect(command, model, checkpoint, step_done)
         except PeerError as error:
-            return Inspected(str(error)[:200], command.rules.model.parameters, None, None)
+            fault = printable(str(error))
+        except COMPUTATION_ERRORS as error:
+            # The package's doing, so a verdict: the same files would fail again and anywhere.
+            fault = describe(error)
+        # Nobody trains what was refused, and it may be large.
+        self.model, self._key = None, None
+        return Inspected(fault, command.rules.model.parameters, None, None)
 
     def _open(self, model_path: str, theta_path: str, rules: TaskRules) -> tuple[Model, Checkpoint]:
         model = self._build(Path(model_path), rules.model)
@@ -145,14 +157,17 @@ class Executor:
 
     def _build(self, path: Path, rule: ModelRule) -> Model:
         try:
-            key = (Digest(sha256(path.read_bytes()).digest()), rule)
+            with path.open("rb") as file:
+                # One byte more than a configuration may have: `build_model` refuses those.
+                encoded = file.read(CONFIGURATION_BYTES_MAX + 1)
         except OSError as error:
             raise OperatingError(f"cannot read {path}: {error.strerror}") from error
-        if self._model is None or self._model_key != key:
+        key = (Digest(sha256(encoded).digest()), rule)
+        if self.model is None or self._key != key:
             # The old model goes first: two of them may not fit a device.
-            self._model, self._model_key = None, None
-            self._model, self._model_key = build_model(path, rule, self.device), key
-        return self._model
+            self.model, self._key = None, None
+            self.model, self._key = build_model(path, rule, self.device), key
+        return self.model
 
 
 def _check_payload(command: CheckPayload) -> Checked:
@@ -164,7 +179,7 @@ def _check_payload(command: CheckPayload) -> Checked:
             detail = "all zero" if is_zero else "not zero although it diverged"
             raise PeerError(RejectionReason.BAD_PAYLOAD, detail)
     except PeerError as error:
-        return Checked(str(error)[:200])
+        return Checked(printable(str(error)))
     return Checked(None)
 
 

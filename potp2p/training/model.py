@@ -29,6 +29,7 @@ from potp2p.training.configuration import (
     verify_configuration,
 )
 from potp2p.training.data import Samples
+from potp2p.training.faults import COMPUTATION_ERRORS, describe, printable
 from potp2p.training.layout import Layout
 from potp2p.training.tensors import Float32
 
@@ -152,8 +153,7 @@ def model_builder(configuration: Configuration, rule: ModelRule) -> Callable[[],
     transformers, config_error = _transformers()
     configs = cast("_ConfigFactory", transformers["AutoConfig"])
     models = cast("_ModelFactory", transformers[name])
-    known = frozenset(configs.for_model(architecture).to_dict()) - {"auto_map"}
-    verify_configuration(configuration, known, rule.tolerance)
+    verify_configuration(configuration, configs.for_model(architecture).to_dict(), rule.tolerance)
     values = {k: v for k, v in configuration.items() if k not in DERIVED_KEYS}
     if "id2label" not in values and "num_labels" in configuration:
         values["num_labels"] = configuration["num_labels"]
@@ -161,15 +161,15 @@ def model_builder(configuration: Configuration, rule: ModelRule) -> Callable[[],
         config = configs.for_model(architecture, **values)
         _verify_dropout(config.to_dict())
     except (TypeError, ValueError, KeyError, AttributeError, config_error) as error:
-        raise refused(f"{error}"[:200]) from error
+        raise refused(printable(str(error))) from error
 
     def build() -> nn.Module:
         try:
             return models.from_config(
                 config, attn_implementation=ATTENTION, dtype=torch.float32
             ).train()
-        except (TypeError, ValueError, KeyError, IndexError, ZeroDivisionError) as error:
-            raise refused(f"{type(error).__name__} {error}"[:200]) from error
+        except COMPUTATION_ERRORS as error:
+            raise refused(describe(error)) from error
 
     return build
 

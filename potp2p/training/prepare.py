@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
+from potp2p.protocol.scheduling.rules import PARAMETER_BYTES
 from potp2p.protocol.scheduling.task_text import TaskText, render
 from potp2p.protocol.wire.tasks import Mode, Objective
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
@@ -35,7 +36,9 @@ from potp2p.training.tensors import encode_tensors, write_file
 def write_package(order: Order, folder: Path) -> None:
     """Write the folder; the weights follow from configuration and seed."""
     parameters, initial = initial_checkpoint(order)
-    rules = replace(order.rules, model=replace(order.rules.model, parameters=parameters))
+    memory_bytes = max(order.rules.model.memory_bytes, 2 * PARAMETER_BYTES * parameters)
+    model = replace(order.rules.model, parameters=parameters, memory_bytes=memory_bytes)
+    rules = replace(order.rules, model=model)
     try:
         (folder / "shards").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -34,7 +34,7 @@ StepDone = Callable[[int, int, MicroNats | None], None]
 
 
 def ignore_progress(_step: int, _steps: int, _loss: MicroNats | None) -> None:
-    """Drop the progress of a forward pass that is short beside its lease."""
+    """Drop the progress of work that nobody waits for or would cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,10 @@ def compute_lease(  # noqa: PLR0913  # exactly what the result is a function of
     torch.set_num_threads(max(1, rules.model.threads))
     model.verify_samples(samples)
     order = sample_order(rules, lease, samples.count)
-    loss_before = probe_loss(model, checkpoint, rules, samples, order)
-    batch = rules.batch
-    record = _Record(checkpoint.layout, batch.steps * batch.micro_batches, step_done)
+    total = rules.batch.steps * rules.batch.micro_batches
+    beat = _standing_at(0, total, step_done)
+    loss_before = probe_loss(model, checkpoint, rules, samples, order, beat)
+    record = _Record(checkpoint.layout, total, step_done)
     model.load(checkpoint)
     model.module.train()
     diverged = loss_before == LOSS_MAX
@@ -127,6 +128,7 @@ def loss_after(  # noqa: PLR0913  # exactly what the result is a function of
     lease: Lease,
     samples: Samples,
     payload: d8.Payload,
+    step_done: StepDone,
 ) -> MicroNats:
     """Return the probe's loss once a contribution's own decoded update is applied alone."""
     own = apply_update(
@@ -137,17 +139,32 @@ def loss_after(  # noqa: PLR0913  # exactly what the result is a function of
         np.ldexp(payload.buffers_B.astype(np.float32), -d8.BUFFER_BITS),
     )
     order = sample_order(rules, lease, samples.count)
-    return probe_loss(model, own, rules, samples, order)
+    total = rules.batch.steps * rules.batch.micro_batches
+    return probe_loss(model, own, rules, samples, order, _standing_at(total, total, step_done))
 
 
-def probe_loss(
-    model: Model, checkpoint: Checkpoint, rules: TaskRules, samples: Samples, order: Int64
+def probe_loss(  # noqa: PLR0913  # exactly what the result is a function of
+    model: Model,
+    checkpoint: Checkpoint,
+    rules: TaskRules,
+    samples: Samples,
+    order: Int64,
+    step_done: StepDone,
 ) -> MicroNats:
     """Return the mean loss of the first sixteenth of the assigned samples."""
     model.load(checkpoint)
     probe = order[: max(1, samples_per_lease(rules) // PROBE_FRACTION)]
-    loss, _ = mean_loss(model, samples, probe, rules.batch.micro_batch, ignore_progress)
+    loss, _ = mean_loss(model, samples, probe, rules.batch.micro_batch, step_done)
     return micro_nats(loss)
+
+
+def _standing_at(step: int, steps: int, step_done: StepDone) -> StepDone:
+    """Return a heartbeat of work between the steps of a lease: it can be cancelled, not counted."""
+
+    def beat(_step: int, _steps: int, _loss: MicroNats | None) -> None:
+        step_done(step, steps, None)
+
+    return beat
 
 
 def mean_loss(

@@ -128,8 +128,11 @@ def _parse_header(header: bytes) -> dict[str, tuple[str, tuple[int, ...]]]:
         if not isinstance(value, dict):
             raise _refused(f"tensor {name!r:.80}")
         dtype, shape = value.get("dtype"), value.get("shape")
-        if dtype not in DTYPES or not isinstance(shape, list) or len(shape) > TENSOR_RANK_MAX:
-            raise _refused(f"tensor {name!r:.80} has an unknown type or shape")
+        # A list is no key: asking a table for one raises instead of answering no.
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise _refused(f"tensor {name!r:.80} has an unknown type")
+        if not isinstance(shape, list) or len(shape) > TENSOR_RANK_MAX:
+            raise _refused(f"tensor {name!r:.80} has an unknown shape")
         if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):
             raise _refused(f"tensor {name!r:.80} has an impossible shape")
         described[name] = (dtype, tuple(shape))

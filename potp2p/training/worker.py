@@ -22,6 +22,7 @@ from potp2p.foundation.limits import FRAME_BYTES_MAX
 from potp2p.foundation.types import MicroNats
 from potp2p.protocol.wire import schema
 from potp2p.training.commands import Cancel, CommandFrame
+from potp2p.training.faults import COMPUTATION_ERRORS, describe, printable
 from potp2p.training.frames import FrameBuffer, encode_frame
 from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
 
@@ -32,8 +33,6 @@ READ_BYTES: Final = 1 << 16
 PR_SET_PDEATHSIG: Final = 1
 HEARTBEAT_SECONDS: Final = 0.2
 """Steps may take a millisecond; a screen needs five reports a second, a supervisor far fewer."""
-MESSAGE_CHARACTERS_MAX: Final = 120
-"""At four bytes a character a message fits the field of `Failed`."""
 ENVIRONMENT: Final = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -68,6 +67,11 @@ class Pipe:
                 frame = frame[os.write(self.reports_fd, frame) :]
         except BrokenPipeError:
             os._exit(0)
+
+    def announce(self, number: int) -> None:
+        """Say that a command is begun, however soon after the last: its caller's clock starts."""
+        self._last_progress = 0.0
+        self.send_progress(number, 0, 1, None)
 
     def send_progress(self, number: int, step: int, steps: int, loss: MicroNats | None) -> None:
         """Report a step now and then, and give up where the command was cancelled."""
@@ -135,16 +139,14 @@ def _answer(executor: "Executor", frame: CommandFrame, pipe: Pipe) -> Report:
         pipe.send_progress(frame.number, step, steps, loss)
 
     try:
-        # Announced before the first step, which may be long.
-        step_done(0, 1, None)
+        pipe.announce(frame.number)
         return executor.execute(frame.command, step_done)
     except (PeerError, OperatingError) as error:
-        return Failed(_printable(str(error)))
-    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
-        # What torch and transformers raise when a model, its data and its device do not fit,
-        # out of memory above all. Anything else is a bug of ours and ends the process.
-        sys.stderr.write(f"worker: {type(error).__name__}: {error}\n")
-        return Failed(_printable(f"{type(error).__name__}: {error}"))
+        return Failed(printable(str(error)))
+    except COMPUTATION_ERRORS as error:
+        # A model, its data and its device do not fit, out of memory above all.
+        sys.stderr.write(f"worker: {describe(error)}\n")
+        return Failed(describe(error))
 
 
 def _take_stdout() -> int:
@@ -168,11 +170,6 @@ def _return_memory() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
-
-
-def _printable(text: str) -> str:
-    kept = "".join(character if character.isprintable() else " " for character in text)
-    return kept[:MESSAGE_CHARACTERS_MAX]
 
 
 def main() -> None:

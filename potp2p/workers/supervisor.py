@@ -19,6 +19,7 @@ from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.limits import (
     FRAME_BYTES_MAX,
     WORKER_ATTEMPTS_MAX,
+    WORKER_GIVE_UP_SECONDS,
     WORKER_QUEUE_MAX,
     WORKER_RESTART_WINDOW_SECONDS,
     WORKER_RESTARTS_MAX,
@@ -67,6 +68,7 @@ class Limits:
 
     start_seconds: float = WORKER_START_SECONDS
     stall_seconds: float = WORKER_STALL_SECONDS
+    give_up_seconds: float = WORKER_GIVE_UP_SECONDS
     restarts_max: int = WORKER_RESTARTS_MAX
     restart_window_seconds: float = WORKER_RESTART_WINDOW_SECONDS
     attempts_max: int = WORKER_ATTEMPTS_MAX
@@ -130,7 +132,8 @@ class _Device:
         while True:
             fault = await self._run_process()
             self.restarts += 1
-            self._ended_at.append(trio.current_time())
+            if not self._is_ended_by_others():
+                self._ended_at.append(trio.current_time())
             self.log(f"worker {self.name}: {fault}; restart {self.restarts}")
             self._retry(fault)
             await self._pause()
@@ -187,9 +190,13 @@ class _Device:
         job.attempts += 1
         self.last, self.started_at = None, trio.current_time()
         await process.send(CommandFrame(number, job.command))
+        seconds = self.limits.give_up_seconds
         outcome: Report | OperatingError
+        # What remains where the nursery is cancelled while the report is awaited.
+        outcome = OperatingError(f"the worker did not give up within {seconds:g} s")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_when_abandoned, process, job, number)
+            scope = nursery.cancel_scope
+            nursery.start_soon(_cancel_when_abandoned, process, job, number, seconds, scope)
             # Kept out of the nursery's hands, which would wrap it in a group.
             try:
                 outcome = await self._final_report(process, job, number)
@@ -215,6 +222,18 @@ class _Device:
         with trio.move_on_after(seconds):
             return await process.receive()
         raise OperatingError(f"the worker was silent for {seconds:g} s")
+
+    def _is_ended_by_others(self) -> bool:
+        """
+        Tell whether an end says nothing about the device.
+
+        A stranger's package may end a process that was well, and strangers must not be able to put
+        a device to rest; nor does a step that outlasts our patience with what we gave up.
+        """
+        job = self.busy
+        if job is None or self.ready is None:
+            return False
+        return isinstance(job.command, Inspect) or job.abandoned.is_set()
 
     def _retry(self, fault: OperatingError) -> None:
         """Keep the command in hand for the next process, unless it has had its chances."""
@@ -332,10 +351,15 @@ class Workers:
         return tuple(device.facts() for device in self._devices)
 
 
-async def _cancel_when_abandoned(process: WorkerProcess, job: _Job, number: int) -> None:
+async def _cancel_when_abandoned(
+    process: WorkerProcess, job: _Job, number: int, seconds: float, conversation: trio.CancelScope
+) -> None:
+    """Ask for an end of what nobody waits for, and end the conversation if none comes."""
     await job.abandoned.wait()
     try:
         await process.send(CommandFrame(number, Cancel(number)))
     except OperatingError:
         # The reader of reports meets the same end and deals with it.
         return
+    await trio.sleep(seconds)
+    conversation.cancel()

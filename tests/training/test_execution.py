@@ -1,7 +1,9 @@
 """Commands by files: what a worker answers, and what it refuses."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Round
+from potp2p.protocol.wire import schema
 from potp2p.protocol.wire.tasks import Mode, TaskRules
 from potp2p.training.central import read_rules
 from potp2p.training.checkpoint import read_checkpoint, write_checkpoint
@@ -32,11 +35,12 @@ from potp2p.training.reports import (
     Inspected,
     Replayed,
     Report,
+    ReportFrame,
     Trained,
 )
 from potp2p.training.step import ignore_progress
 from potp2p.training.tensors import encode_tensors
-from tests.training.orders import SHARDS, TASK, lease, resnet_order, tokens_order
+from tests.training.orders import SHARDS, TASK, VIT, lease, resnet_order, tokens_order
 
 
 class Bench:
@@ -47,10 +51,10 @@ class Bench:
         self.folder, self.scratch = folder, scratch
         self.model, self.theta = str(folder / "config.json"), str(folder / "initial.safetensors")
         self.evaluation = str(folder / "evaluation.safetensors")
-        self._executor = Executor(torch.device("cpu"))
+        self.executor = Executor(torch.device("cpu"))
 
     def do(self, command: Command) -> Report:
-        return self._executor.execute(command, ignore_progress)
+        return self.executor.execute(command, ignore_progress)
 
     def shard(self, index: int) -> str:
         return str(self.folder / "shards" / f"{index:04}.safetensors")
@@ -274,6 +278,119 @@ def test_samples_that_do_not_fit_the_model_are_a_fault(bench: Bench, tmp_path: P
     assert isinstance(report, Inspected)
     assert report.fault is not None
     assert "samples do not fit the model" in report.fault
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_act": []},
+        {"hidden_act": {}},
+        {"return_dict": False},
+        {"num_attention_heads": 3},
+        {"num_channels": 3},
+        {"encoder_stride": None},
+        {"id2label": {"\U0001f600" * 200: "x"}},
+        {"problem_type": "\U0001f600" * 250},
+        {"dtype": "\U0001f600" * 250},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_hostile_configuration_is_a_verdict_that_fits_its_frame(
+    change: dict[str, object], bench: Bench, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**VIT, **change}))
+    bench.model = str(path)
+    report = bench.inspect(calibrate=True)
+    assert schema.decode(ReportFrame, schema.encode(ReportFrame(1, report))).report == report
+    if change.keys().isdisjoint({"problem_type", "encoder_stride", "dtype"}):
+        assert report.fault is not None
+
+
+@pytest.mark.parametrize("file", ["theta", "evaluation"])
+@pytest.mark.parametrize("dtype", [[], {}, None, 7, ["F32"]])
+def test_a_tensor_file_whose_types_are_no_names_is_a_verdict(
+    file: str, dtype: object, bench: Bench, tmp_path: Path
+) -> None:
+    table = {"a": {"dtype": dtype, "shape": [], "data_offsets": [0, 0]}}
+    header = json.dumps(table, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    path = tmp_path / "hostile"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    setattr(bench, file, str(path))
+    fault = bench.inspect().fault
+    assert fault is not None
+    assert "unknown type" in fault
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        ImportError,
+        IndexError,
+        KeyError,
+        MemoryError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ],
+)
+def test_whatever_a_model_raises_while_it_runs_is_a_verdict(
+    error: type[Exception], bench: Bench
+) -> None:
+    bench.inspect()
+    executor = bench.executor
+
+    def raise_it(*_arguments: object) -> NoReturn:
+        raise error("\ud800\n" + "\U0001f600" * 500)
+
+    assert executor.model is not None
+    executor.model.module.register_forward_pre_hook(raise_it)
+    report = bench.inspect(calibrate=True)
+    assert report.fault is not None
+    assert schema.decode(ReportFrame, schema.encode(ReportFrame(1, report))).report == report
+    # What was refused is gone: the next inspection builds the model anew.
+    assert bench.inspect().fault is None
+
+
+def test_cancelling_an_inspection_is_no_verdict_and_is_seen_in_the_probe(bench: Bench) -> None:
+    command = Inspect(
+        bench.rules, bench.model, bench.theta, (bench.shard(0),), bench.evaluation, calibrate=True
+    )
+    heard: list[tuple[int, int]] = []
+
+    def cancel_in_probe(step: int, steps: int, _loss: object) -> None:
+        heard.append((step, steps))
+        if step == 0:
+            raise OperatingError("cancelled")
+
+    with pytest.raises(OperatingError, match="cancelled"):
+        bench.executor.execute(command, cancel_in_probe)
+    assert heard[-1] == (0, bench.rules.batch.steps * bench.rules.batch.micro_batches)
+
+
+def test_a_checkpoint_larger_than_its_model_is_refused_unread(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    with path.open("wb") as file:
+        file.truncate(1 << 33)
+    bench.theta = str(path)
+    fault = bench.inspect().fault
+    assert fault is not None
+    assert "huge has 8589934592 bytes" in fault
+
+
+def test_a_configuration_larger_than_memory_is_refused_unread(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    bench.model = str(path)
+    fault = bench.inspect().fault
+    assert fault is not None
+    assert "larger than a configuration may be" in fault
 
 
 def test_labels_beyond_the_classes_are_a_fault(bench: Bench, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from potp2p.foundation.errors import PeerError
 from potp2p.protocol.wire.tasks import ModelRule, Objective, ToleranceClass
 from potp2p.training.checkpoint import checkpoint_from_tensors
-from potp2p.training.configuration import Configuration
+from potp2p.training.configuration import Configuration, uses_kinks
 from potp2p.training.model import build_model
 from potp2p.training.prepare import initial_checkpoint
 from potp2p.training.tensors import decode_tensors
@@ -52,6 +52,21 @@ def build(tmp_path: Path, configuration: Configuration, rule: ModelRule) -> None
         ({"output_attentions": True}, "must be false"),
         ({"num_attention_heads": 0}, "config.json"),
         ({"image_size": -8}, "image_size is out of range"),
+        ({"hidden_act": []}, "hidden_act has another type"),
+        ({"hidden_act": {}}, "hidden_act has another type"),
+        ({"pooler_act": ["tanh"]}, "pooler_act has another type"),
+        ({"hidden_size": [16]}, "hidden_size has another type"),
+        ({"hidden_size": True}, "hidden_size has another type"),
+        ({"qkv_bias": 1}, "qkv_bias has another type"),
+        ({"layer_norm_eps": "1e-6"}, "layer_norm_eps has another type"),
+        ({"layer_norm_eps": {}}, "layer_norm_eps has another type"),
+        ({"id2label": ["left"]}, "id2label has another type"),
+        ({"architectures": "vit"}, "architectures has another type"),
+        ({"num_labels": [3]}, "num_labels has another type"),
+        ({"num_labels": True}, "num_labels has another type"),
+        ({"problem_type": ["regression"]}, "problem_type has another type"),
+        ({"image_size": [8, [8]]}, "image_size is out of range"),
+        ({"id2label": {"\U0001f600" * 100: "x"}}, "config.json"),
     ],
 )
 def test_a_hostile_configuration_is_refused(
@@ -59,6 +74,16 @@ def test_a_hostile_configuration_is_refused(
 ) -> None:
     with pytest.raises(PeerError, match=message):
         build(tmp_path, {**VIT, **change}, VIT_RULE)
+
+
+@pytest.mark.parametrize("value", [[], {}, [[]], 1, None, True])
+def test_asking_for_kinks_answers_whatever_the_activation_is(value: object) -> None:
+    assert not uses_kinks({"model_type": "vit", "hidden_act": value})
+    assert not uses_kinks({"model_type": "vit", "pooler_act": value})
+
+
+def test_sizes_may_be_given_for_each_side(tmp_path: Path) -> None:
+    build(tmp_path, {**VIT, "image_size": [8, 8], "patch_size": [4, 4]}, VIT_RULE)
 
 
 def test_dropout_by_default_is_refused_too(tmp_path: Path) -> None:

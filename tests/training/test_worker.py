@@ -1,5 +1,6 @@
 """The worker process itself: it speaks only frames, and it ends when its parent does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import pytest
 
 from potp2p.protocol.wire import schema
 from potp2p.training.central import read_rules
-from potp2p.training.commands import CommandFrame, Evaluate, Train
+from potp2p.training.commands import CommandFrame, Evaluate, Inspect, Train
 from potp2p.training.frames import FrameBuffer, encode_frame
-from potp2p.training.reports import Evaluated, Failed, Progress, Ready, ReportFrame
-from tests.training.orders import lease
+from potp2p.training.reports import Evaluated, Failed, Inspected, Progress, Ready, ReportFrame
+from tests.training.orders import VIT, lease
 
 Process = subprocess.Popen[bytes]
 
@@ -100,6 +101,36 @@ def test_a_worker_answers_faults_with_words_and_lives_until_stdin_closes(
     assert worker.stdin is not None
     worker.stdin.close()
     assert worker.wait(timeout=20) == 0
+
+
+def test_a_hostile_package_is_refused_and_the_next_one_is_inspected(
+    worker: Process, local_folder: Path, tmp_path: Path
+) -> None:
+    line = Line(worker)
+    assert line.receive() is not None
+    rules = read_rules(local_folder)
+    theta, evaluation = (
+        str(local_folder / name) for name in ("initial.safetensors", "evaluation.safetensors")
+    )
+    hostile = tmp_path / "config.json"
+    shard = str(local_folder / "shards" / "0000.safetensors")
+
+    def inspect(number: int, model: Path) -> Inspected:
+        command = Inspect(rules, str(model), theta, (shard,), evaluation, calibrate=True)
+        line.command(CommandFrame(number, command))
+        begun = line.receive()
+        assert begun == ReportFrame(number, Progress(0, 1, None))
+        frame = line.answer()
+        assert frame is not None
+        assert isinstance(frame.report, Inspected)
+        return frame.report
+
+    for number, value in enumerate(([], {}, [[]], 3)):
+        hostile.write_text(json.dumps({**VIT, "hidden_act": value}))
+        fault = inspect(number + 1, hostile).fault
+        assert fault is not None
+        assert "hidden_act has another type" in fault
+    assert inspect(9, local_folder / "config.json").fault is None
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", encode_frame(b"not a command")])

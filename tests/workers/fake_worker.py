@@ -54,6 +54,11 @@ def main() -> None:
         sys.stderr.write("worker: arithmetic differs\n")
         sys.exit(1)
     send(0, Ready("cpu", "a fake", 1, "none"))
+    if behaviour == "deaf":
+        # Never gives up what it was given.
+        os.read(0, 1 << 16)
+        send(1, Progress(1, 100, MicroNats(5)))
+        time.sleep(3600)
     buffer = FrameBuffer()
     while received := os.read(0, 1 << 16):
         for body in buffer.feed(received):

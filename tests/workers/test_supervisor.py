@@ -163,6 +163,39 @@ async def test_a_cancelled_command_frees_the_device_without_a_restart(tmp_path: 
         assert each.workers.facts()[0].restarts == 0
 
 
+async def test_a_worker_that_ignores_its_cancelling_is_ended_and_another_starts(
+    tmp_path: Path,
+) -> None:
+    limits = replace(QUICK, stall_seconds=20, give_up_seconds=0.05)
+    async with rig("deaf", tmp_path, limits) as each:
+        begun = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(each.workers.execute, COMMAND, lambda _: begun.set())
+            await begun.wait()
+            nursery.cancel_scope.cancel()
+        while not each.workers.facts()[0].restarts:  # noqa: ASYNC110  # read, not announced
+            await trio.sleep(0.005)
+        await until(each.workers, WorkerState.IDLE)
+    assert any("did not give up within 0.05 s" in line for line in each.lines)
+
+
+async def test_packages_that_end_workers_never_put_the_device_to_rest(tmp_path: Path) -> None:
+    command = Inspect(rules(), "model", "theta", ("shard",), "evaluation", calibrate=True)
+    async with rig("dies", tmp_path, replace(QUICK, restarts_max=1)) as each:
+        for _ in range(2):
+            with pytest.raises(OperatingError, match="the worker ended"):
+                await each.workers.execute(command)
+        await until(each.workers, WorkerState.IDLE)
+        assert each.workers.facts()[0].restarts == 2 * QUICK.attempts_max
+
+
+async def test_a_device_that_never_starts_rests_also_with_a_package_in_hand(tmp_path: Path) -> None:
+    command = Inspect(rules(), "model", "theta", ("shard",), "evaluation", calibrate=True)
+    async with rig("never-ready", tmp_path) as each:
+        with pytest.raises(OperatingError, match="ended 4 times and rests"):
+            await each.workers.execute(command)
+
+
 async def test_training_goes_before_audits_that_came_first(tmp_path: Path) -> None:
     order: list[str] = []
 
