@@ -74,8 +74,15 @@ def rounds(rules: TaskRules = LOCAL, **changes: object) -> TaskRules:
         (batch(21, 1, 16), "21 steps, allowed are 1 to 20"),
         (batch(7, 1, 16), "7 micro-batches in a lease, allowed are 8 to 512"),
         (batch(20, 26, 16), "520 micro-batches in a lease, allowed are 8 to 512"),
-        (batch(20, 1, 0), "an empty micro-batch"),
-        (batch(20, 25, 65_000), "too many samples in a lease"),
+        (batch(20, 1, 0), "0 samples in a micro-batch, allowed are 1 to 4096"),
+        (batch(8, 1, 4_097), "4097 samples in a micro-batch, allowed are 1 to 4096"),
+        (batch(20, 25, 4_096), "2048000 samples in a lease"),
+        (model(memory_bytes=0), "0 bytes of memory for 3000 parameters"),
+        (model(memory_bytes=47_999), "47999 bytes of memory for 3000 parameters"),
+        (
+            replace(model(parameters=1 << 34, memory_bytes=1 << 38), batch=BatchRule(9, 8, 16)),
+            "17179869184 parameters and 1152 samples are too much for a lease",
+        ),
         (
             replace(model(tolerance=ToleranceClass.RELU), batch=BatchRule(6, 2, 16)),
             "6 steps, allowed are 1 to 5",
@@ -104,6 +111,13 @@ def test_rules_out_of_bounds_are_refused(rules: TaskRules, detail: str) -> None:
         verify_rules(rules)
     assert caught.value.reason is RejectionReason.BAD_TASK
     assert caught.value.detail == detail
+
+
+def test_the_largest_model_may_learn_from_few_samples_and_a_small_one_from_many() -> None:
+    verify_rules(
+        replace(model(parameters=1 << 34, memory_bytes=1 << 38), batch=BatchRule(8, 8, 16))
+    )
+    verify_rules(batch(16, 16, 4_096))
 
 
 def test_sgd_has_no_epsilon() -> None:
