@@ -8,6 +8,7 @@ before it leaves.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,6 +17,7 @@ import trio
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
+from potp2p.foundation.limits import INSPECT_SECONDS
 from potp2p.foundation.types import BlobId, Height, NodeId
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.contributions import bitmap_of
@@ -52,7 +54,7 @@ from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
 from potp2p.services.outbox import OutboxService
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease, Replay
-from potp2p.training.reports import Aggregated, Checked, Inspected, Replayed
+from potp2p.training.reports import Aggregated, Checked, Inspected, Progress, Replayed
 from potp2p.workers.ports import Workers
 
 RETRY_SECONDS: Final = 2.0
@@ -196,9 +198,33 @@ class JudgingService:
             str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
             calibrate=True,
         )
-        report = await self.workers.execute(command)
-        assert isinstance(report, Inspected)
-        return report.fault
+        needed = duty.rules.model.memory_bytes
+        has = self.workers.facts()[0].memory_bytes
+        if has is not None and has < needed:
+            return f"needs {needed} bytes of memory, the device has {has}"
+        return await self._run_inspection(command)
+
+    async def _run_inspection(self, command: Inspect) -> str | None:
+        """
+        Return what is wrong with a package; nothing it does to our device gets it another try.
+
+        The clock starts with the command, not in the queue: an honest package does not pay for
+        what goes before it. A device that never began it says nothing about it: OperatingError.
+        """
+        with trio.CancelScope() as scope:
+
+            def begin(_progress: Progress) -> None:
+                scope.deadline = min(scope.deadline, trio.current_time() + INSPECT_SECONDS)
+
+            try:
+                report = await self.workers.execute(command, begin)
+            except OperatingError as error:
+                if scope.deadline == inf:
+                    raise
+                return f"cannot be inspected: {error}"
+            assert isinstance(report, Inspected)
+            return report.fault
+        return f"not inspected within {INSPECT_SECONDS:g} s"
 
     async def _hold_payload(self, duty_and_claim: tuple[AttestDuty, ClaimedLease]) -> None:
         """Fetch one claimed payload, keep it, and check what needs no other payload."""

@@ -1,11 +1,14 @@
 """A validator attests what it holds and checked, computes once, and binds itself durably."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from potp2p.foundation.errors import OperatingError
+from potp2p.foundation.limits import INSPECT_SECONDS
 from potp2p.foundation.types import Round, TaskId
 from potp2p.network.ports import StreamProtocol, Topic
 from potp2p.protocol.ledger.records import TaskStatus
@@ -14,12 +17,15 @@ from potp2p.protocol.wire.exchange import Role, TransactionBatch
 from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import (
     Action,
+    AttestPackage,
     AuditCommit,
     RevealAudit,
     RoundResult,
 )
 from potp2p.services.drafts import AUDITS
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Replay
+from potp2p.training.reports import Progress
+from potp2p.workers.ports import WorkerFacts
 from tests.doubles.workers import FakeWorkers
 from tests.doubles.world import Machine, World, make_rules, open_world
 
@@ -78,6 +84,89 @@ async def test_expensive_work_happens_once_and_nobody_asks_in_vain(
             assert (done[Inspect], done[Aggregate]) == (1, rules.rounds.rounds)
             assert done[CheckPayload] == leases
             assert machine.said("waits") == []
+
+
+@dataclass(slots=True)
+class Killer(FakeWorkers):
+    """A device that every package does to death, or that hangs over it."""
+
+    hangs: bool = False
+    begins: bool = True
+    asked: int = 0
+    size: int = 8 << 30
+
+    async def execute(self, command, progress=None, **options):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN003, ANN201
+        """Begin an inspection and never finish it."""
+        if not isinstance(command, Inspect):
+            return await FakeWorkers.execute(self, command, progress, **options)
+        self.asked += 1
+        if self.begins:
+            progress(Progress(0, 1, None))
+        if self.hangs:
+            await trio.sleep_forever()
+        raise OperatingError("the worker ended (exit code -9)")
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return a device of some size."""
+        return tuple(replace(each, memory_bytes=self.size) for each in FakeWorkers.facts(self))
+
+
+async def said_of_package(world: World, machine: Machine) -> list[bool]:
+    """Submit a task; return what a validator said of its package, once it may be known."""
+    _, task = await world.submit(make_rules(rounds=1))
+    await finish(world, task)
+    said: list[bool] = []
+    for encoded in statements(world, machine, AttestPackage):
+        action = decode_transaction(encoded).body.action
+        assert isinstance(action, AttestPackage)
+        said.append(action.fits)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        (Killer(), "refused: cannot be inspected: the worker ended (exit code -9)"),
+        (Killer(size=1 << 19), "refused: needs 1048576 bytes of memory, the device has 524288"),
+    ],
+    ids=["dies", "small"],
+)
+async def test_a_package_that_the_device_cannot_take_is_refused_and_not_tried_again(
+    device: Killer, words: str, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        victim = world.add("validator-3", Role.VALIDATOR, workers=device)
+        said = await said_of_package(world, victim)
+        assert len(victim.said(words)) == 1
+        assert victim.said("package waits") == []
+    assert set(said) <= {False}
+    assert device.asked <= 1
+
+
+async def test_an_inspection_without_end_is_given_up_and_the_package_refused(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    device = Killer(hangs=True)
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        victim = world.add("validator-3", Role.VALIDATOR, workers=device)
+        judging = victim.node.judging
+        assert judging is not None
+        shards = ("shard",)
+        command = Inspect(make_rules(), "model", "theta", shards, "evaluation", calibrate=True)
+        started = trio.current_time()
+        fault = await judging._run_inspection(command)
+        assert fault == "not inspected within 60 s"
+        assert trio.current_time() - started == pytest.approx(INSPECT_SECONDS)
+
+
+async def test_a_device_that_never_began_says_nothing_about_the_package(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    device = Killer(begins=False)
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        victim = world.add("validator-3", Role.VALIDATOR, workers=device)
+        assert await said_of_package(world, victim) == []
+        assert device.asked > 1
 
 
 async def test_every_auditor_that_commits_reveals(
