@@ -128,8 +128,10 @@ assert TRANSACTION_BYTES_MAX < GOSSIP_BYTES_MAX
 assert TRACE_ENTRIES_MIN <= TRACE_ENTRIES_MAX
 assert SHARDS_PER_ROUND_MAX <= 1_024
 
-MEMPOOL_TRANSACTIONS_MAX: Final = 5_000
-MEMPOOL_BYTES_MAX: Final = 32 << 20
+MEMPOOL_TRANSACTIONS_MAX: Final = 8_000
+"""Four full blocks; what one block takes must be found among them in milliseconds."""
+MEMPOOL_BYTES_MAX: Final = 96 << 20
+"""A fifth of what a node takes anyway; never reached without thousands of bonds."""
 MEMPOOL_PER_SENDER_MAX: Final = 2_048
 """A miner claims every lease of a round at once: as many as a round has, and its reveals."""
 MEMPOOL_STALE_BLOCKS: Final = 240
@@ -215,3 +217,37 @@ MANIFEST_REQUEST_SECONDS: Final = 8.0
 """Part of a manifest is small, so a silent peer is left soon; twice what a claim may take."""
 
 assert 2 * WITHHELD_SECONDS < MANIFEST_REQUEST_SECONDS < BLOB_REQUEST_SECONDS
+
+MEMPOOL_PAID_MAX: Final = 1_000
+MEMPOOL_PAID_BYTES_MAX: Final = 4 << 20
+"""Half a block: money must not crowd out training, and only the worst paid wait longer."""
+MEMPOOL_PER_UNPROVEN_MAX: Final = 4
+"""Paid statements of an account that never had one executed: its first few steps."""
+MEMPOOL_STRANGERS_MAX: Final = 256
+MEMPOOL_STRANGERS_BYTES_MAX: Final = 1 << 20
+"""Registrations, each seconds of hashing: as many as join within a few blocks."""
+MEMPOOL_PER_STRANGER_MAX: Final = 8
+"""A registration and its correction, or the open reveals of a miner that lost its bond."""
+MEMPOOL_OWN_MAX: Final = SHARDS_PER_ROUND_MAX
+MEMPOOL_OWN_BYTES_MAX: Final = 8 << 20
+"""What a node says itself in a whole round; 512 of the largest reveals."""
+MEMPOOL_MEMBERS_MAX: Final = 5_700
+MEMPOOL_MEMBERS_BYTES_MAX: Final = 80 << 20
+"""Seats and bonded miners: one statement of the largest size of everyone, at the same time."""
+
+assert 2 * MEMPOOL_PAID_MAX <= MEMPOOL_TRANSACTIONS_MAX
+assert 2 * MEMPOOL_PAID_BYTES_MAX <= MEMPOOL_BYTES_MAX
+assert MEMPOOL_MEMBERS_MAX >= MINERS_MAX + VALIDATORS_MAX
+assert MEMPOOL_MEMBERS_BYTES_MAX >= (MINERS_MAX + VALIDATORS_MAX) * TRANSACTION_BYTES_MAX
+assert MEMPOOL_PER_SENDER_MAX >= SHARDS_PER_ROUND_MAX
+assert (
+    MEMPOOL_PAID_MAX + MEMPOOL_STRANGERS_MAX + MEMPOOL_OWN_MAX + MEMPOOL_MEMBERS_MAX
+    <= MEMPOOL_TRANSACTIONS_MAX
+)
+assert (
+    MEMPOOL_PAID_BYTES_MAX
+    + MEMPOOL_STRANGERS_BYTES_MAX
+    + MEMPOOL_OWN_BYTES_MAX
+    + MEMPOOL_MEMBERS_BYTES_MAX
+    <= MEMPOOL_BYTES_MAX
+)

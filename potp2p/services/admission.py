@@ -1,15 +1,52 @@
-"""Who may fill the pool of transactions: whoever has a seat, a registration, money or a stamp."""
+"""Who may have a statement wait, and where: seats and bonded miners, strangers, payers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, unique
 
-from potp2p.foundation.limits import NONCES_AHEAD_MAX
+from potp2p.foundation.limits import (
+    MEMPOOL_PER_SENDER_MAX,
+    MEMPOOL_PER_STRANGER_MAX,
+    MEMPOOL_PER_UNPROVEN_MAX,
+    NONCES_AHEAD_MAX,
+)
 from potp2p.foundation.types import ChainId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.stamp import is_stamp
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.transition import is_free
-from potp2p.protocol.wire.transactions import RegisterMiner, TransactionBody
+from potp2p.protocol.wire.transactions import (
+    Action,
+    Bond,
+    RegisterMiner,
+    SubmitTask,
+    TransactionBody,
+    Transfer,
+)
+
+
+@unique
+class Room(Enum):
+    """Parts of the pool that cannot take each other's places."""
+
+    OWN = "own"
+    """What this node says itself."""
+    MEMBERS = "members"
+    """Free statements of seats and of registered miners with a bond."""
+    STRANGERS = "strangers"
+    """Free statements of everyone else: registrations with a stamp, miners without a bond."""
+    PAID = "paid"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a statement may wait, and how well."""
+
+    room: Room
+    at_most: int
+    """Statements of this sender that may wait in this room."""
+    ahead: int = 0
+    """Nonces of the sender that must be used before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +54,50 @@ class Admission:
     """
     Reads the state after the head; owns nothing.
 
-    Free statements cost their sender nothing, so without this a stranger's fresh keys could keep
-    everyone else's statements out of every pool.
+    Neither a free statement nor a paid one that is never executed costs its sender anything, so
+    without this a stranger's fresh keys could keep everyone else's statements out of every pool.
     """
 
     chain_id: ChainId
     stamp_bits: int
     state: Callable[[], State]
 
-    def has_standing(self, body: TransactionBody) -> bool:
-        """Tell whether a sender could have its statement executed, now or soon."""
+    def has_standing(self, body: TransactionBody) -> Standing | None:
+        """Tell where a statement that could be executed now or soon may wait; None: nowhere."""
+        return self._free(body) if is_free(body.action) else self._paid(body)
+
+    def _paid(self, body: TransactionBody) -> Standing | None:
+        owner = self.state().account(account_of(body.sender))
+        ahead = body.nonce - owner.nonce
+        if not 0 <= ahead <= NONCES_AHEAD_MAX:
+            return None
+        if owner.balance == 0 or owner.balance < body.fee + _spent(body.action):
+            return None
+        proven = owner.nonce > 0
+        return Standing(Room.PAID, NONCES_AHEAD_MAX if proven else MEMPOOL_PER_UNPROVEN_MAX, ahead)
+
+    def _free(self, body: TransactionBody) -> Standing | None:
         state, account = self.state(), account_of(body.sender)
-        if not is_free(body.action):
-            owner = state.account(account)
-            return 0 <= body.nonce - owner.nonce <= NONCES_AHEAD_MAX and owner.balance >= body.fee
-        if isinstance(body.action, RegisterMiner):
-            return is_stamp(self.chain_id, body.sender, body.action.stamp, self.stamp_bits)
-        if any(seat.node == body.sender for seat in state.chain().seats):
-            return True
-        return state.miner(account) is not None
+        if isinstance(body.action, RegisterMiner) and not is_stamp(
+            self.chain_id, body.sender, body.action.stamp, self.stamp_bits
+        ):
+            return None
+        is_miner = state.miner(account) is not None
+        if any(seat.node == body.sender for seat in state.chain().seats) or (
+            is_miner and state.account(account).bond > 0
+        ):
+            return Standing(Room.MEMBERS, MEMPOOL_PER_SENDER_MAX)
+        if is_miner or isinstance(body.action, RegisterMiner):
+            return Standing(Room.STRANGERS, MEMPOOL_PER_STRANGER_MAX)
+        return None
+
+
+def _spent(action: Action) -> int:
+    """Return what an action takes from its sender's balance besides the fee."""
+    match action:
+        case Transfer() | Bond():
+            return action.amount
+        case SubmitTask():
+            return action.budget
+        case _:
+            return 0

@@ -6,14 +6,21 @@ interval, since a gossip delivery costs milliseconds of CPU (DESIGN section 10).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final, assert_never
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import (
-    MEMPOOL_BYTES_MAX,
-    MEMPOOL_PER_SENDER_MAX,
+    MEMPOOL_MEMBERS_BYTES_MAX,
+    MEMPOOL_MEMBERS_MAX,
+    MEMPOOL_OWN_BYTES_MAX,
+    MEMPOOL_OWN_MAX,
+    MEMPOOL_PAID_BYTES_MAX,
+    MEMPOOL_PAID_MAX,
     MEMPOOL_STALE_BLOCKS,
-    MEMPOOL_TRANSACTIONS_MAX,
+    MEMPOOL_STRANGERS_BYTES_MAX,
+    MEMPOOL_STRANGERS_MAX,
     TRANSACTION_BYTES_MAX,
 )
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId
@@ -25,21 +32,166 @@ from potp2p.protocol.ledger.transition import (
     verify_transaction,
 )
 from potp2p.protocol.wire.transactions import TransactionBody
+from potp2p.services.admission import Room, Standing
 
 KEEP_REASONS = frozenset({RejectionReason.BAD_NONCE, RejectionReason.TOO_EARLY})
 """Refusals that time may cure: a gap in the nonces, a phase that has not come."""
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much one room holds."""
+
+    transactions: int
+    bytes: int
+
+
+BOUNDS: Final = {
+    Room.OWN: Bounds(MEMPOOL_OWN_MAX, MEMPOOL_OWN_BYTES_MAX),
+    Room.MEMBERS: Bounds(MEMPOOL_MEMBERS_MAX, MEMPOOL_MEMBERS_BYTES_MAX),
+    Room.STRANGERS: Bounds(MEMPOOL_STRANGERS_MAX, MEMPOOL_STRANGERS_BYTES_MAX),
+    Room.PAID: Bounds(MEMPOOL_PAID_MAX, MEMPOOL_PAID_BYTES_MAX),
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """One transaction that waits."""
 
+    identifier: Digest
     encoded: bytes
     sender: NodeId
     nonce: int
     fee: int
-    free: bool
+    room: Room
+    ahead: int
+    """Nonces of the sender that must be used before this one."""
     arrived: Height
+
+
+@dataclass(slots=True)
+class _Share:
+    """What one sender has waiting in a room, oldest first."""
+
+    pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What waits in one room, and who has to leave it for whom."""
+
+    room: Room
+    shares: dict[NodeId, _Share] = field(default_factory=dict[NodeId, _Share])
+    count: int = 0
+    bytes: int = 0
+
+    def waiting(self, sender: NodeId) -> list[Pending]:
+        """Return what one sender has here, oldest first."""
+        share = self.shares.get(sender)
+        return [] if share is None else list(share.pending.values())
+
+    def put(self, new: Pending) -> None:
+        """Take in, or replace the record of what is here."""
+        self.remove(new)
+        share = self.shares.setdefault(new.sender, _Share())
+        share.pending[new.identifier] = new
+        share.bytes += len(new.encoded)
+        self.count += 1
+        self.bytes += len(new.encoded)
+
+    def remove(self, gone: Pending) -> None:
+        """Let go, if it is here."""
+        share = self.shares.get(gone.sender)
+        if share is None or share.pending.pop(gone.identifier, None) is None:
+            return
+        share.bytes -= len(gone.encoded)
+        self.count -= 1
+        self.bytes -= len(gone.encoded)
+        if not share.pending:
+            del self.shares[gone.sender]
+
+    def leaving_for(self, new: Pending, at_most: int) -> list[Pending]:
+        """Return who must leave so that a newcomer fits; PeerError: nobody has to."""
+        match self.room:
+            case Room.OWN:
+                return self._first(self._all(lambda each: each.arrived), new, [])
+            case Room.PAID:
+                return self._worse_paid(new, at_most)
+            case Room.MEMBERS | Room.STRANGERS:
+                if len(self.waiting(new.sender)) >= at_most:
+                    raise PeerError(RejectionReason.RATE, "too many transactions of one sender")
+                return self._newest_of_heaviest(new)
+            case _:
+                assert_never(self.room)
+
+    def _over(self, new: Pending, leaving: list[Pending]) -> bool:
+        bounds = BOUNDS[self.room]
+        left = sum(len(each.encoded) for each in leaving)
+        return (
+            self.count + 1 - len(leaving) > bounds.transactions
+            or self.bytes + len(new.encoded) - left > bounds.bytes
+        )
+
+    def _all(self, key: Callable[[Pending], int | tuple[int, int]]) -> Iterable[Pending]:
+        """Yield what waits here by rising key; sorts only once somebody asks."""
+        yield from sorted(
+            (each for share in self.shares.values() for each in share.pending.values()), key=key
+        )
+
+    def _first(
+        self, order: Iterable[Pending], new: Pending, leaving: list[Pending]
+    ) -> list[Pending]:
+        queue = iter(order)
+        while self._over(new, leaving):
+            each = next(queue, None)
+            if each is None:
+                raise PeerError(RejectionReason.RATE, "the pool of transactions is full")
+            if each not in leaving:
+                leaving.append(each)
+        return leaving
+
+    def _worse_paid(self, new: Pending, at_most: int) -> list[Pending]:
+        """
+        Choose whoever is further from its turn, then whoever pays less.
+
+        The turn counts first: a fee behind a gap that never closes is never paid.
+        """
+        waiting = self.waiting(new.sender)
+        leaving = [each for each in waiting if each.nonce == new.nonce]
+        if any(each.fee >= new.fee for each in leaving):
+            raise PeerError(RejectionReason.RATE, "a statement with this nonce pays as much")
+        if not leaving and len(waiting) >= at_most:
+            raise PeerError(RejectionReason.RATE, "too many transactions of one sender wait")
+        worse = (each for each in self._all(_worth) if _worth(each) < _worth(new))
+        return self._first(worse, new, leaving)
+
+    def _newest_of_heaviest(self, new: Pending) -> list[Pending]:
+        """
+        Choose the newest of whoever takes most of what is scarce, while that is not the newcomer.
+
+        So a sender with nothing here finds a place as long as the room holds one of everybody's.
+        """
+        leaving: list[Pending] = []
+        if not self._over(new, leaving):
+            return leaving
+        counts = {sender: len(share.pending) for sender, share in self.shares.items()}
+        sizes = {sender: share.bytes for sender, share in self.shares.items()}
+        counts[new.sender] = counts.get(new.sender, 0) + 1
+        sizes[new.sender] = sizes.get(new.sender, 0) + len(new.encoded)
+        while self._over(new, leaving):
+            many = self.count + 1 - len(leaving) > BOUNDS[self.room].transactions
+            weights = counts if many else sizes
+            heaviest = max(weights, key=weights.__getitem__)
+            if weights[heaviest] <= weights[new.sender]:
+                raise PeerError(RejectionReason.RATE, "the pool of transactions is full")
+            share = self.shares[heaviest].pending
+            taken = len(share) - counts[heaviest]
+            gone = next(islice(reversed(share.values()), taken, None))
+            leaving.append(gone)
+            counts[heaviest] -= 1
+            sizes[heaviest] -= len(gone.encoded)
+        return leaving
 
 
 @dataclass(slots=True)
@@ -48,50 +200,54 @@ class Mempool:
 
     chain_id: ChainId
     height: Callable[[], Height]
-    has_standing: Callable[[TransactionBody], bool]
-    """Tells whether the state lets a sender's statement wait at all."""
+    has_standing: Callable[[TransactionBody], Standing | None]
+    """Tells whether the state lets a sender's statement wait at all, and where."""
     _pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
     _verified: set[Digest] = field(default_factory=set[Digest])
     """SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
-    _per_sender: dict[NodeId, int] = field(default_factory=dict[NodeId, int])
-    _bytes: int = 0
+    _rooms: dict[Room, _Contents] = field(
+        default_factory=lambda: {room: _Contents(room) for room in Room}
+    )
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def add(self, encoded: bytes) -> bool:
-        """Take a transaction; False when it is known already. Raises PeerError to refuse it."""
+    def add(self, encoded: bytes, *, own: bool = False) -> bool:
+        """
+        Take a transaction; False when it is known already. Raises PeerError to refuse it.
+
+        RATE means that its shape and signature are right: whoever bears it may be honest. What
+        this node says itself has its own room, where the oldest makes place for the newest.
+        """
         if len(encoded) > TRANSACTION_BYTES_MAX:
             raise PeerError(RejectionReason.OUT_OF_BOUNDS, "transaction too large")
-        transaction = decode_transaction(encoded)
-        identifier = transaction_id(transaction.body)
-        if identifier in self._pending:
-            if not self.is_verified(encoded):
-                # Known by its id, but these bytes may carry a signature that others refuse.
-                verify_transaction(transaction, self.chain_id)
+        if self.is_verified(encoded):
             return False
-        sender = transaction.body.sender
-        if self._per_sender.get(sender, 0) >= MEMPOOL_PER_SENDER_MAX:
-            raise PeerError(RejectionReason.RATE, "too many transactions of one sender wait")
-        if (
-            len(self._pending) >= MEMPOOL_TRANSACTIONS_MAX
-            or self._bytes + len(encoded) > MEMPOOL_BYTES_MAX
-        ):
-            raise PeerError(RejectionReason.RATE, "the pool of transactions is full")
-        if not self.has_standing(transaction.body):
-            raise PeerError(RejectionReason.RATE, "no seat, registration, money or stamp")
+        transaction = decode_transaction(encoded)
+        # Before anything that depends on the state: a refusal for want of room or standing is
+        # forgiven, so nothing forged may get as far as that.
         verify_transaction(transaction, self.chain_id)
-        self._pending[identifier] = Pending(
+        body = transaction.body
+        identifier = transaction_id(body)
+        if identifier in self._pending:
+            return False
+        standing = self.has_standing(body)
+        if standing is None:
+            raise PeerError(RejectionReason.RATE, "no seat, registration, money or stamp")
+        new = Pending(
+            identifier,
             encoded,
-            sender,
-            transaction.body.nonce,
-            transaction.body.fee,
-            is_free(transaction.body.action),
+            body.sender,
+            body.nonce,
+            body.fee,
+            Room.OWN if own and is_free(body.action) else standing.room,
+            standing.ahead,
             self.height(),
         )
+        for each in self._rooms[new.room].leaving_for(new, standing.at_most):
+            self._drop(each.identifier)
+        self._keep(new)
         self._verified.add(sha256(encoded))
-        self._per_sender[sender] = self._per_sender.get(sender, 0) + 1
-        self._bytes += len(encoded)
         return True
 
     def is_verified(self, encoded: bytes) -> bool:
@@ -100,17 +256,22 @@ class Mempool:
 
     def candidates(self) -> tuple[bytes, ...]:
         """Return what may go into a block: free ones by age, then paid by fee, in nonce order."""
-        free = sorted((each for each in self._pending.values() if each.free), key=_age)
+        free = sorted(
+            (each for each in self._pending.values() if each.room is not Room.PAID), key=_age
+        )
         paid = sorted(
-            (each for each in self._pending.values() if not each.free),
+            (each for each in self._pending.values() if each.room is Room.PAID),
             key=lambda each: (-each.fee, each.sender, each.nonce),
         )
         return tuple(each.encoded for each in (*free, *_in_nonce_order(paid)))
 
     def settle(self, included: Iterable[bytes]) -> None:
-        """Forget what a block included, and what has waited too long."""
+        """Forget what a block included or made void, and what has waited too long."""
         for encoded in included:
-            self._drop(transaction_id(decode_transaction(encoded).body))
+            body = decode_transaction(encoded).body
+            self._drop(transaction_id(body))
+            if not is_free(body.action):
+                self._advance(body.sender, body.nonce + 1)
         oldest = self.height() - MEMPOOL_STALE_BLOCKS
         for identifier in [key for key, each in self._pending.items() if each.arrived < oldest]:
             self._drop(identifier)
@@ -121,21 +282,31 @@ class Mempool:
             if error.reason not in KEEP_REASONS:
                 self._drop(transaction_id(decode_transaction(encoded).body))
 
+    def _advance(self, sender: NodeId, nonce: int) -> None:
+        """Let a sender's other paid statements move up to its next nonce."""
+        for each in self._rooms[Room.PAID].waiting(sender):
+            if each.nonce < nonce:
+                self._drop(each.identifier)
+            else:
+                self._keep(replace(each, ahead=each.nonce - nonce))
+
+    def _keep(self, pending: Pending) -> None:
+        self._pending[pending.identifier] = pending
+        self._rooms[pending.room].put(pending)
+
     def _drop(self, identifier: Digest) -> None:
         gone = self._pending.pop(identifier, None)
-        if gone is None:
-            return
-        self._verified.discard(sha256(gone.encoded))
-        self._bytes -= len(gone.encoded)
-        left = self._per_sender[gone.sender] - 1
-        if left:
-            self._per_sender[gone.sender] = left
-        else:
-            del self._per_sender[gone.sender]
+        if gone is not None:
+            self._verified.discard(sha256(gone.encoded))
+            self._rooms[gone.room].remove(gone)
 
 
 def _age(pending: Pending) -> tuple[Height, bytes]:
     return pending.arrived, pending.encoded
+
+
+def _worth(pending: Pending) -> tuple[int, int]:
+    return -pending.ahead, pending.fee
 
 
 def _in_nonce_order(paid: list[Pending]) -> list[Pending]:

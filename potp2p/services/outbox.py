@@ -74,9 +74,9 @@ class OutboxService:
             del self._said[old]
         encoded = sign_transaction(self.keys, self.chain.chain_id, action)
         try:
-            self.mempool.add(encoded)
+            self.mempool.add(encoded, own=True)
         except PeerError:
-            # Our own pool is full: it is said again after some blocks.
+            # The state does not know us yet: it is said again after some blocks.
             return
         if self.keys.node_id in self.chain.prospects.nodes:
             self._queue(encoded)
@@ -98,16 +98,21 @@ class OutboxService:
         Take in a gossiped batch, or refuse all that comes after its first bad transaction.
 
         What passes here is forwarded in our name, and our neighbours score us for it: so nothing
-        may pass whose signatures were not checked.
+        may pass whose shape and signatures were not checked, and no batch that brings nothing.
         """
         batch = decode(TransactionBatch, message, bytes_max=GOSSIP_BYTES_MAX)
+        of_use = False
         for encoded in batch.transactions:
             try:
                 self.mempool.add(encoded)
             except PeerError as error:
-                # Our own pool is full: no fault of whoever brings more.
+                # Signed as it should be, yet without room or standing here: one of us may lag.
                 if error.reason is not RejectionReason.RATE:
                     raise
+            else:
+                of_use = True
+        if not of_use:
+            raise PeerError(RejectionReason.RATE, "a batch of which nothing may wait here")
 
     def _queue(self, encoded: bytes) -> None:
         self._waiting.append(encoded)

@@ -1,5 +1,6 @@
 """The pool takes what could be executed, in bounds, and forgets what is over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,7 +13,8 @@ from potp2p.protocol.ledger.transition import sign_paid_transaction, sign_transa
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.transactions import Ready, Transaction, TransactionBody, Transfer
 from potp2p.services import mempool as module
-from potp2p.services.mempool import Mempool
+from potp2p.services.admission import Room, Standing
+from potp2p.services.mempool import Bounds, Mempool
 from tests.doubles.world import key_of
 
 CHAIN = ChainId(sha256(b"mempool tests"))
@@ -26,13 +28,33 @@ class Bench:
 
     height: int = 100
     banned: set[bytes] = field(default_factory=set[bytes])
+    strangers: set[bytes] = field(default_factory=set[bytes])
+    at_most: int = 2_048
     pool: Mempool = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = Mempool(CHAIN, lambda: Height(self.height), self.has_standing)
 
-    def has_standing(self, body: TransactionBody) -> bool:
-        return body.sender not in self.banned
+    def has_standing(self, body: TransactionBody) -> Standing | None:
+        if body.sender in self.banned:
+            return None
+        if isinstance(body.action, Transfer):
+            return Standing(Room.PAID, self.at_most, body.nonce)
+        room = Room.STRANGERS if body.sender in self.strangers else Room.MEMBERS
+        return Standing(room, self.at_most)
+
+
+Bound = Callable[[Room, int, int], None]
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> Bound:
+    """Make a room small."""
+
+    def apply(room: Room, transactions: int, size: int) -> None:
+        monkeypatch.setitem(module.BOUNDS, room, Bounds(transactions, size))
+
+    return apply
 
 
 def ready(cycle: int, keys: KeyPair = ANNA, chain: ChainId = CHAIN) -> bytes:
@@ -73,9 +95,8 @@ def test_a_known_statement_under_another_signature_is_refused_and_not_verified()
     assert not pool.is_verified(forged)
 
 
-def test_one_sender_cannot_fill_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MEMPOOL_PER_SENDER_MAX", 3)
-    pool = Bench().pool
+def test_one_sender_cannot_fill_the_pool() -> None:
+    pool = Bench(at_most=3).pool
     for cycle in range(3):
         pool.add(ready(cycle))
     assert refusal(pool, ready(3)) is RejectionReason.RATE
@@ -84,18 +105,115 @@ def test_one_sender_cannot_fill_the_pool(monkeypatch: pytest.MonkeyPatch) -> Non
     assert pool.add(ready(3))
 
 
-def test_the_pool_is_bounded_in_number_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MEMPOOL_TRANSACTIONS_MAX", 2)
+def test_a_room_is_bounded_in_number_and_bytes(bound: Bound) -> None:
+    bound(Room.MEMBERS, 2, 1 << 20)
     pool = Bench().pool
     pool.add(ready(0))
     pool.add(ready(1))
     assert refusal(pool, ready(2)) is RejectionReason.RATE
-    monkeypatch.setattr(module, "MEMPOOL_TRANSACTIONS_MAX", 100)
-    monkeypatch.setattr(module, "MEMPOOL_BYTES_MAX", 3 * len(ready(0)))
+    bound(Room.MEMBERS, 100, 3 * len(ready(0)))
     pool.add(ready(2))
     assert refusal(pool, ready(3)) is RejectionReason.RATE
     pool.settle([ready(0), ready(1)])
     assert pool.add(ready(3))
+
+
+def test_the_newest_of_whoever_takes_most_makes_place_for_who_has_none(bound: Bound) -> None:
+    for transactions, size in ((4, 1 << 20), (100, 4 * len(ready(0)))):
+        bound(Room.MEMBERS, transactions, size)
+        pool = Bench().pool
+        for cycle in range(4):
+            pool.add(ready(cycle))
+        assert pool.add(ready(0, BORIS))
+        assert pool.add(ready(1, BORIS))
+        assert set(pool.candidates()) == {ready(0), ready(1), ready(0, BORIS), ready(1, BORIS)}
+        assert refusal(pool, ready(2, BORIS)) is RejectionReason.RATE
+        assert refusal(pool, ready(2)) is RejectionReason.RATE
+
+
+def test_payers_and_strangers_take_no_place_of_members_nor_of_each_other(bound: Bound) -> None:
+    for room in Room:
+        bound(room, 1, 1 << 20)
+    clara = key_of("clara")
+    pool = Bench(strangers={clara.node_id}).pool
+    pool.add(pay(0, 9))
+    pool.add(ready(1, clara))
+    assert refusal(pool, pay(1, 9)) is RejectionReason.RATE
+    assert refusal(pool, ready(2, clara)) is RejectionReason.RATE
+    assert pool.add(ready(1))
+    assert len(pool) == 3
+
+
+def test_own_statements_find_room_whatever_else_waits(bound: Bound) -> None:
+    bound(Room.MEMBERS, 1, 1 << 20)
+    bound(Room.OWN, 2, 1 << 20)
+    bench = Bench()
+    bench.pool.add(ready(1, BORIS))
+    assert refusal(bench.pool, ready(0)) is RejectionReason.RATE
+    for cycle in range(3):
+        bench.height += 1
+        assert bench.pool.add(ready(cycle), own=True)
+    assert bench.pool.candidates() == (ready(1, BORIS), ready(1), ready(2))
+
+
+def test_a_full_paid_room_lets_the_furthest_and_then_the_worst_paid_go(bound: Bound) -> None:
+    bound(Room.PAID, 3, 1 << 20)
+    clara = key_of("clara")
+    pool = Bench().pool
+    for each in (pay(0, 5), pay(1, 1_000), pay(0, 7, BORIS)):
+        pool.add(each)
+    assert pool.add(pay(0, 6, clara)), "a turn that has come counts more than a fee far away"
+    assert set(pool.candidates()) == {pay(0, 5), pay(0, 7, BORIS), pay(0, 6, clara)}
+    dora = key_of("dora")
+    assert refusal(pool, pay(0, 5, dora)) is RejectionReason.RATE
+    assert refusal(pool, pay(1, 99, dora)) is RejectionReason.RATE
+    assert pool.add(pay(0, 8, dora))
+    assert set(pool.candidates()) == {pay(0, 7, BORIS), pay(0, 6, clara), pay(0, 8, dora)}
+
+
+def test_a_newcomer_that_does_not_fit_in_the_end_drives_nobody_out(bound: Bound) -> None:
+    cheap, dear = pay(0, 1), pay(0, 9, BORIS)
+    bound(Room.PAID, 2, len(cheap) + len(dear))
+    pool = Bench().pool
+    pool.add(cheap)
+    pool.add(dear)
+    large = pay(0, 1 << 40, key_of("clara"))
+    assert len(large) > len(cheap)
+    middling = sign_paid_transaction(
+        key_of("clara"), CHAIN, 0, Amount(5), Transfer(TO, Amount(1 << 40))
+    )
+    assert refusal(pool, middling) is RejectionReason.RATE
+    assert set(pool.candidates()) == {cheap, dear}
+    assert pool.add(large)
+
+
+def test_a_nonce_is_taken_once_and_again_only_for_a_higher_fee() -> None:
+    pool = Bench().pool
+    pool.add(pay(0, 5))
+    other = sign_paid_transaction(ANNA, CHAIN, 0, Amount(5), Transfer(TO, Amount(6)))
+    assert refusal(pool, other) is RejectionReason.RATE
+    assert pool.add(pay(0, 6))
+    assert pool.candidates() == (pay(0, 6),)
+
+
+def test_what_a_block_made_void_is_forgotten_and_what_follows_moves_up(bound: Bound) -> None:
+    pool = Bench().pool
+    pool.add(pay(0, 5))
+    pool.add(pay(1, 5))
+    pool.settle([sign_paid_transaction(ANNA, CHAIN, 0, Amount(9), Transfer(TO, Amount(6)))])
+    assert pool.candidates() == (pay(1, 5),)
+    bound(Room.PAID, 1, 1 << 20)
+    assert refusal(pool, pay(0, 5, BORIS)) is RejectionReason.RATE, "its turn has come now"
+
+
+def test_a_forgery_is_told_from_what_has_no_room_or_standing(bound: Bound) -> None:
+    bound(Room.MEMBERS, 1, 1 << 20)
+    bench = Bench(banned={BORIS.node_id})
+    bench.pool.add(ready(1))
+    for honest in (ready(2), ready(2, BORIS)):
+        forged = encode(replace(decode(Transaction, honest), signature=Signature(bytes(64))))
+        assert refusal(bench.pool, honest) is RejectionReason.RATE
+        assert refusal(bench.pool, forged) is RejectionReason.BAD_SIGNATURE
 
 
 def test_a_sender_without_standing_takes_no_place() -> None:

@@ -11,12 +11,14 @@ from trio.testing import MockClock
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import GOSSIP_BYTES_MAX, SAY_AGAIN_BLOCKS, SUBMIT_SECONDS
-from potp2p.foundation.types import Cycle, Height
+from potp2p.foundation.types import Cycle, Height, Signature
 from potp2p.network.ports import StreamProtocol, Topic
 from potp2p.protocol.ledger.transition import sign_transaction
 from potp2p.protocol.wire.exchange import Role, TransactionBatch
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import Ready
+from potp2p.protocol.wire.transactions import Ready, Transaction
+from potp2p.services import mempool
+from potp2p.services.admission import Room, Standing
 from potp2p.services.outbox import _batches
 from tests.doubles.network import Transit
 from tests.doubles.world import Machine, World, key_of, open_world
@@ -180,13 +182,42 @@ async def test_a_bad_batch_is_refused_before_it_is_forwarded(
     assert machine.node.chain.mempool.candidates() == (good,)
 
 
-async def test_a_full_pool_or_a_stranger_is_no_fault_of_the_bearer(
+async def test_a_batch_of_forgeries_is_a_grave_fault_even_in_a_strangers_name(
     still: World, autojump_clock: MockClock
 ) -> None:
     machine = still.machines["validator-0"]
     stranger = sign_transaction(key_of("stranger"), machine.node.chain.chain_id, Ready(Cycle(1)))
-    machine.node.outbox.validate(encode(TransactionBatch((stranger,))))
-    assert len(machine.node.chain.mempool) == 0
+    forged = encode(replace(decode(Transaction, stranger), signature=Signature(bytes(64))))
+    with pytest.raises(PeerError) as refused:
+        machine.node.outbox.validate(encode(TransactionBatch((forged,) * 200)))
+    assert refused.value.reason is RejectionReason.BAD_SIGNATURE
+
+
+async def test_strangers_alone_are_not_forwarded_and_cost_their_bearer_little(
+    still: World, autojump_clock: MockClock
+) -> None:
+    machine, bearer = still.machines["validator-0"], still.machines["validator-1"]
+    outbox = machine.node.outbox
+    stranger = sign_transaction(key_of("stranger"), machine.node.chain.chain_id, Ready(Cycle(1)))
+    for batch in ((stranger,), ()):
+        with pytest.raises(PeerError) as refused:
+            outbox.validate(encode(TransactionBatch(batch)))
+        assert refused.value.reason is RejectionReason.RATE
+    outbox.validate(encode(TransactionBatch((stranger, ready(bearer, 1)))))
+    outbox.validate(encode(TransactionBatch((ready(bearer, 1),))))
+    assert machine.node.chain.mempool.candidates() == (ready(bearer, 1),)
+
+
+async def test_what_a_node_says_leaves_though_strangers_and_payers_filled_its_pool(
+    still: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (Room.MEMBERS, Room.STRANGERS, Room.PAID):
+        monkeypatch.setitem(mempool.BOUNDS, room, mempool.Bounds(0, 0))
+    machine = still.machines["validator-0"]
+    still.nursery.start_soon(machine.node.outbox.run)
+    machine.node.outbox.say(Ready(Cycle(1)))
+    await trio.sleep(1)
+    assert batches_of(still, machine) == [(ready(machine, 1),)]
 
 
 async def test_a_peer_is_told_why_its_transaction_is_refused(
@@ -207,5 +238,5 @@ async def test_a_peer_is_told_why_its_transaction_is_refused(
 def give_standing(world: World) -> None:
     """Let the frozen chain take statements of miners that are not registered."""
     for machine in world.machines.values():
-        machine.node.chain.mempool.has_standing = lambda body: True
+        machine.node.chain.mempool.has_standing = lambda body: Standing(Room.MEMBERS, 64)
     assert {each.role for each in world.machines.values()} == {Role.VALIDATOR, Role.MINER}
