@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import MEMPOOL_PER_UNPROVEN_MAX, NONCES_AHEAD_MAX
-from potp2p.foundation.types import AccountId, Amount, Cycle, Height
+from potp2p.foundation.types import AccountId, Amount, BlobId, Cycle, Height
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.records import Miner
@@ -88,7 +88,7 @@ def test_who_has_no_money_waits_nowhere_even_for_nothing() -> None:
 def test_a_balance_must_cover_fee_and_what_the_action_takes() -> None:
     bench = Bench()
     bench.give(RIG, balance=100)
-    budget = SubmitTask(sha256(b"package"), Amount(91), RULES)
+    budget = SubmitTask(BlobId(sha256(b"package")), Amount(91), RULES)
     for action in (Transfer(TO, Amount(91)), Bond(TO, Amount(91)), budget):
         assert bench.room(RIG, action, fee=9) is Room.PAID
         assert bench.room(RIG, action, fee=10) is None

@@ -6,12 +6,23 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import AccountId, Amount, ChainId, Cycle, Height, Signature
+from potp2p.foundation.limits import MEMPOOL_STALE_BLOCKS
+from potp2p.foundation.types import (
+    AccountId,
+    Amount,
+    ChainId,
+    Cycle,
+    Digest,
+    Height,
+    Round,
+    Signature,
+    TaskId,
+)
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.transition import sign_paid_transaction, sign_transaction
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import Ready, Transaction, TransactionBody, Transfer
+from potp2p.protocol.wire.transactions import Attest, Ready, Transaction, TransactionBody, Transfer
 from potp2p.services import mempool as module
 from potp2p.services.admission import Room, Standing
 from potp2p.services.mempool import Bounds, Mempool
@@ -82,7 +93,9 @@ def test_what_is_not_a_signed_statement_of_this_chain_is_refused() -> None:
     pool = Bench().pool
     assert refusal(pool, b"") is RejectionReason.MALFORMED
     assert refusal(pool, bytes(17_000)) is RejectionReason.OUT_OF_BOUNDS
-    assert refusal(pool, ready(1, chain=ChainId(bytes(32)))) is RejectionReason.BAD_SIGNATURE
+    assert (
+        refusal(pool, ready(1, chain=ChainId(Digest(bytes(32))))) is RejectionReason.BAD_SIGNATURE
+    )
     assert len(pool) == 0
 
 
@@ -129,6 +142,21 @@ def test_the_newest_of_whoever_takes_most_makes_place_for_who_has_none(bound: Bo
         assert set(pool.candidates()) == {ready(0), ready(1), ready(0, BORIS), ready(1, BORIS)}
         assert refusal(pool, ready(2, BORIS)) is RejectionReason.RATE
         assert refusal(pool, ready(2)) is RejectionReason.RATE
+
+
+def test_where_bytes_are_scarce_the_largest_statements_make_place(bound: Bound) -> None:
+    large = [
+        sign_transaction(ANNA, CHAIN, Attest(TaskId(bytes(32)), Round(each), b"\x01" * 128))
+        for each in range(2)
+    ]
+    small = [ready(each, BORIS) for each in range(3)]
+    bound(Room.MEMBERS, 100, sum(len(each) for each in (*large, *small)))
+    pool = Bench().pool
+    for each in (*large, *small):
+        pool.add(each)
+    clara = key_of("clara")
+    assert pool.add(ready(0, clara)), "three small ones weigh less than two large ones"
+    assert set(pool.candidates()) == {large[0], *small, ready(0, clara)}
 
 
 def test_payers_and_strangers_take_no_place_of_members_nor_of_each_other(bound: Bound) -> None:
@@ -257,7 +285,7 @@ def test_refused_for_good_is_forgotten_and_too_early_is_kept() -> None:
 def test_what_waits_too_long_is_forgotten_and_may_come_again() -> None:
     bench = Bench()
     bench.pool.add(ready(1))
-    bench.height += module.MEMPOOL_STALE_BLOCKS
+    bench.height += MEMPOOL_STALE_BLOCKS
     bench.pool.settle([])
     assert len(bench.pool) == 1
     bench.height += 1
