@@ -146,7 +146,7 @@ def test_the_newest_of_whoever_takes_most_makes_place_for_who_has_none(bound: Bo
 
 def test_where_bytes_are_scarce_the_largest_statements_make_place(bound: Bound) -> None:
     large = [
-        sign_transaction(ANNA, CHAIN, Attest(TaskId(bytes(32)), Round(each), b"\x01" * 128))
+        sign_transaction(ANNA, CHAIN, Attest(TaskId(Digest(bytes(32))), Round(each), b"\x01" * 128))
         for each in range(2)
     ]
     small = [ready(each, BORIS) for each in range(3)]
