@@ -52,6 +52,10 @@ class Contained:
     """
     A block whose errors end here, kept in `error`; cancellation and exits pass through.
 
+    A nursery that is cancelled while a task of it fails raises both in one group: the errors
+    of the group end here too, and only the rest goes on. Left in the group they would outlive
+    the cancellation and end the process on its way out.
+
     This is the only place that takes every `Exception`: the library raises all kinds on a
     peer's bytes, and the alternative is that the peer chooses when we stop.
     """
@@ -71,6 +75,10 @@ class Contained:
         if isinstance(error, Exception):
             self.error = error
             return True
+        if isinstance(error, BaseExceptionGroup):
+            self.error, rest = error.split(Exception)
+            if rest is not None and self.error is not None:
+                raise rest from None
         return False
 
 
