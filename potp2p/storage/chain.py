@@ -11,7 +11,7 @@ from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.limits import DIGEST_BYTES
 from potp2p.foundation.types import GENESIS_HEIGHT, Digest, Height
 from potp2p.storage.environment import Environment, Transaction
-from potp2p.storage.ports import StoredHead
+from potp2p.storage.ports import StoredBlock, StoredHead
 from potp2p.storage.tables import HEIGHT_BYTES, Table, height_from_key, height_key
 
 HEAD_KEY: Final = b"\x00head"
@@ -98,19 +98,34 @@ class LmdbChainStore:
         metadata: Mapping[bytes, bytes] = MappingProxyType({}),  # frozen
     ) -> None:
         """Store the next height and its state in one transaction; durable on return."""
+        stored = StoredBlock(height, block, seal, tuple(receipts), tuple(transaction_ids))
+        await self.commit_many(
+            (stored,),
+            state_root=state_root,
+            state_writes=state_writes,
+            node_writes=node_writes,
+            metadata=metadata,
+        )
+
+    async def commit_many(
+        self,
+        blocks: Sequence[StoredBlock],
+        *,
+        state_root: Digest,
+        state_writes: Mapping[bytes, bytes | None],
+        node_writes: Mapping[bytes, bytes | None],
+        metadata: Mapping[bytes, bytes] = MappingProxyType({}),  # frozen
+    ) -> None:
+        """Store heights that follow and the state after the last; whole or not at all."""
+        assert blocks, "nothing to store"
         assert len(state_root) == DIGEST_BYTES, len(state_root)
-        assert bool(block) == bool(seal) == (height > GENESIS_HEIGHT), height
-        key = height_key(height)
 
         def write(transaction: Transaction) -> None:
-            _assert_follows(_head_in(transaction), height)
-            if block:
-                transaction.put(Table.BLOCKS, key, block)
-                transaction.put(Table.SEALS, key, seal)
-            if receipts:
-                transaction.put(Table.RECEIPTS, key, cbor2.dumps(list(receipts)))
-            for identifier in transaction_ids:
-                transaction.put(Table.TRANSACTIONS, identifier, key)
+            head = _head_in(transaction)
+            for stored in blocks:
+                _assert_follows(head, stored.height)
+                head = StoredHead(stored.height, state_root)
+                _put_block(transaction, stored)
             for table, writes in ((Table.STATE, state_writes), (Table.NODES, node_writes)):
                 # In key order LMDB touches each page once.
                 for name in sorted(writes):
@@ -119,9 +134,22 @@ class LmdbChainStore:
             for name in sorted(metadata):
                 assert name != HEAD_KEY
                 transaction.put(Table.METADATA, name, metadata[name])
+            key = height_key(blocks[-1].height)
             transaction.put(Table.METADATA, HEAD_KEY, key + state_root)
 
         await self.environment.write(write)
+
+
+def _put_block(transaction: Transaction, stored: StoredBlock) -> None:
+    assert bool(stored.block) == bool(stored.seal) == (stored.height > GENESIS_HEIGHT)
+    key = height_key(stored.height)
+    if stored.block:
+        transaction.put(Table.BLOCKS, key, stored.block)
+        transaction.put(Table.SEALS, key, stored.seal)
+    if stored.receipts:
+        transaction.put(Table.RECEIPTS, key, cbor2.dumps(list(stored.receipts)))
+    for identifier in stored.transaction_ids:
+        transaction.put(Table.TRANSACTIONS, identifier, key)
 
 
 def _head_in(transaction: Transaction) -> StoredHead | None:

@@ -12,6 +12,18 @@ _NO_METADATA: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """One height as it is stored: the sealed block and what its execution left to be told."""
+
+    height: Height
+    block: bytes
+    seal: bytes
+    """Genesis at height 0 has neither block nor seal: both are empty."""
+    receipts: tuple[bytes, ...] = ()
+    transaction_ids: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoredHead:
     """The last block whose state is stored; height 0 when only genesis is."""
 
@@ -71,6 +83,21 @@ class ChainStore(Protocol):
 
         Height 0 is genesis and has neither block nor seal: both are empty. None deletes a key.
         `metadata` is kept beside the chain in the same transaction.
+        """
+
+    async def commit_many(
+        self,
+        blocks: Sequence[StoredBlock],
+        *,
+        state_root: Digest,
+        state_writes: Mapping[bytes, bytes | None],
+        node_writes: Mapping[bytes, bytes | None],
+        metadata: Mapping[bytes, bytes] = _NO_METADATA,
+    ) -> None:
+        """
+        Store the next heights and the state after the last of them in one transaction.
+
+        Durable on return; a crash before leaves nothing of any of them.
         """
 
 
