@@ -25,7 +25,8 @@ from potp2p.protocol.wire.consensus import (
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.consensus_blocks import BlockShelf
 from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier, NewsBudget
-from tests.doubles.committee import APPLE, certificate, prepare, propose, view_change
+from potp2p.simulation.core.messages import certificate, prepare, propose, view_change
+from tests.doubles.committee import APPLE
 from tests.doubles.validators import CHAIN, OTHER_CHAIN, MemoryChain, key_of, make_block
 
 NODES = tuple(key_of(index).node_id for index in range(4))

@@ -7,15 +7,8 @@ from potp2p.protocol.crypto.signing import verify_signature
 from potp2p.protocol.wire.consensus import Statement
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.consensus_guard import SigningGuard
-from tests.doubles.committee import (
-    APPLE,
-    PEAR,
-    certificate,
-    commit,
-    prepare,
-    propose,
-    view_change,
-)
+from potp2p.simulation.core.messages import certificate, commit, prepare, propose, view_change
+from tests.doubles.committee import APPLE, PEAR
 from tests.doubles.validators import CHAIN, OTHER_CHAIN, MemoryRecord, key_of
 
 LADDER: tuple[Statement, ...] = (

@@ -24,7 +24,8 @@ from potp2p.protocol.wire.consensus import (
     encode_frame,
 )
 from potp2p.protocol.wire.schema import encode
-from tests.doubles.committee import APPLE, PEAR, commit, prepare, propose, seal, view_change
+from potp2p.simulation.core.messages import commit, prepare, propose, seal, view_change
+from tests.doubles.committee import APPLE, PEAR
 from tests.doubles.network import MemoryHub
 from tests.doubles.validators import (
     CHAIN,

@@ -18,17 +18,16 @@ from potp2p.protocol.consensus.events import (
     TimerFired,
 )
 from potp2p.services.consensus_records import BlockKept, decode_record, encode_record
-from tests.doubles.committee import (
-    APPLE,
-    HEIGHT,
+from potp2p.simulation.core.messages import (
     certificate,
     checked,
     prepare,
     propose,
     seal,
-    start,
     view_change,
 )
+from potp2p.simulation.core.stubs import FIRST_HEIGHT, start
+from tests.doubles.committee import APPLE
 
 PROOF = certificate(APPLE, (0, 1, 2))
 RECORDS: tuple[LoggedEvent | BlockKept, ...] = (
@@ -37,11 +36,11 @@ RECORDS: tuple[LoggedEvent | BlockKept, ...] = (
     MessageReceived(prepare(1, APPLE)),
     MessageReceived(view_change(2, 3, certificate=PROOF)),
     MessageReceived(propose(1, APPLE, view=1, view_changes=(view_change(0, 1),))),
-    TimerFired(Timer.VIEW, HEIGHT, View(3)),
-    BlockOffered(HEIGHT, View(3), APPLE),
+    TimerFired(Timer.VIEW, FIRST_HEIGHT, View(3)),
+    BlockOffered(FIRST_HEIGHT, View(3), APPLE),
     checked(APPLE, valid=False, rank=2),
     SealReceived(seal(APPLE, (0, 1, 2))),
-    BetterBodyHeard(HEIGHT, Rank(1)),
+    BetterBodyHeard(FIRST_HEIGHT, Rank(1)),
     BlockKept(b"block"),
 )
 

@@ -5,19 +5,17 @@ from potp2p.protocol.consensus.catch_up import status_of
 from potp2p.protocol.consensus.effects import Broadcast, Send
 from potp2p.protocol.consensus.events import SealReceived, StatusReceived, Timer
 from potp2p.protocol.wire.consensus import ConsensusFrame, SealNotice, Status
-from tests.doubles.committee import (
-    APPLE,
-    HEIGHT,
-    Bench,
+from potp2p.simulation.core.messages import (
     certificate,
     checked,
     commit,
     prepare,
     propose,
     seal,
-    start,
     view_change,
 )
+from potp2p.simulation.core.stubs import FIRST_HEIGHT, start
+from tests.doubles.committee import APPLE, Bench
 
 ASKER = ValidatorIndex(3)
 
@@ -126,6 +124,6 @@ def test_decided_replica_answers_with_its_seal() -> None:
 
 
 def test_peer_ahead_gets_nothing() -> None:
-    asker = Bench(start(4, 3, height=HEIGHT + 1))
+    asker = Bench(start(4, 3, height=FIRST_HEIGHT + 1))
 
     assert answers(busy_bench(), status_of(asker.at)) == []

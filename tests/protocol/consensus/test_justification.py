@@ -8,16 +8,9 @@ from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import Digest, Epoch, ValidatorIndex, View
 from potp2p.protocol.consensus.justification import verify_message
 from potp2p.protocol.wire.consensus import PreparedClaim, ProvenViewChange, SignedMessage
-from tests.doubles.committee import (
-    APPLE,
-    PEAR,
-    Bench,
-    certificate,
-    prepare,
-    propose,
-    start,
-    view_change,
-)
+from potp2p.simulation.core.messages import certificate, prepare, propose, view_change
+from potp2p.simulation.core.stubs import start
+from tests.doubles.committee import APPLE, PEAR, Bench
 
 FACTS = start(7, 6)
 QUORUM = (0, 1, 2, 3, 4)

@@ -23,24 +23,17 @@ from potp2p.protocol.consensus.events import (
 )
 from potp2p.protocol.consensus.machine import Replica
 from potp2p.protocol.wire.consensus import Commit, Prepare, Propose, SealNotice, ViewChange
-from tests.doubles.committee import (
-    APPLE,
-    HEAD,
-    HEIGHT,
-    PEAR,
-    TIMING,
-    Bench,
-    cast_of,
+from potp2p.simulation.core.messages import (
     certificate,
     checked,
     commit,
-    decided_in,
     prepare,
     propose,
     seal,
-    start,
     view_change,
 )
+from potp2p.simulation.core.stubs import FIRST_HEIGHT, GENESIS_HEAD, TIMING, start
+from tests.doubles.committee import APPLE, PEAR, Bench, cast_of, decided_in
 
 
 def prepared_bench(size: int = 4, seat: int = 1) -> Bench:
@@ -64,16 +57,16 @@ def test_height_starts_with_its_timers_after_the_block_interval() -> None:
     bench = Bench(start(4, 1))
 
     assert bench.started == [
-        SetTimer(Timer.VIEW, HEIGHT, bench.at.view, 3_500),
-        SetTimer(Timer.REBROADCAST, HEIGHT, bench.at.view, 1_500),
-        SetTimer(Timer.STATUS, HEIGHT, bench.at.view, 2_500),
+        SetTimer(Timer.VIEW, FIRST_HEIGHT, bench.at.view, 3_500),
+        SetTimer(Timer.REBROADCAST, FIRST_HEIGHT, bench.at.view, 1_500),
+        SetTimer(Timer.STATUS, FIRST_HEIGHT, bench.at.view, 2_500),
     ]
 
 
 def test_first_primary_is_asked_for_a_block_after_the_block_interval() -> None:
     bench = Bench(start(4, 0))
 
-    assert RequestBlock(HEIGHT, bench.at.view, 500) in bench.started
+    assert RequestBlock(FIRST_HEIGHT, bench.at.view, 500) in bench.started
 
 
 def test_order_of_primaries_is_the_one_given() -> None:
@@ -86,18 +79,18 @@ def test_order_of_primaries_is_the_one_given() -> None:
 def test_primary_proposes_what_it_was_offered_and_sends_it_once_signed() -> None:
     bench = Bench(start(4, 0))
 
-    effects = bench.step(BlockOffered(HEIGHT, bench.at.view, APPLE))
+    effects = bench.step(BlockOffered(FIRST_HEIGHT, bench.at.view, APPLE))
 
     assert cast_of(effects) == [propose(0, APPLE).statement]
     assert Broadcast(propose(0, APPLE)) in effects
-    assert CheckBlock(HEIGHT, bench.at.view, APPLE, first_proposal=True) in effects
+    assert CheckBlock(FIRST_HEIGHT, bench.at.view, APPLE, first_proposal=True) in effects
 
 
 def test_primary_that_was_offered_twice_proposes_once() -> None:
     bench = Bench(start(4, 0))
-    bench.step(BlockOffered(HEIGHT, bench.at.view, APPLE))
+    bench.step(BlockOffered(FIRST_HEIGHT, bench.at.view, APPLE))
 
-    assert bench.step(BlockOffered(HEIGHT, bench.at.view, PEAR)) == []
+    assert bench.step(BlockOffered(FIRST_HEIGHT, bench.at.view, PEAR)) == []
 
 
 def test_proposal_is_prepared_only_after_its_block_was_executed() -> None:
@@ -107,8 +100,8 @@ def test_proposal_is_prepared_only_after_its_block_was_executed() -> None:
     prepared = bench.step(checked(APPLE))
 
     assert heard == [
-        CheckBlock(HEIGHT, bench.at.view, APPLE, first_proposal=True),
-        FetchBlock(HEIGHT, APPLE, (ValidatorIndex(0),)),
+        CheckBlock(FIRST_HEIGHT, bench.at.view, APPLE, first_proposal=True),
+        FetchBlock(FIRST_HEIGHT, APPLE, (ValidatorIndex(0),)),
     ]
     assert cast_of(prepared) == [prepare(1, APPLE).statement]
 
@@ -210,9 +203,9 @@ def test_seal_from_catch_up_decides() -> None:
     effects = bench.step(SealReceived(expected))
 
     assert decided_in(effects) == [expected]
-    assert FetchBlock(HEIGHT, APPLE, (ValidatorIndex(0), ValidatorIndex(2), ValidatorIndex(3))) in (
-        effects
-    )
+    assert FetchBlock(
+        FIRST_HEIGHT, APPLE, (ValidatorIndex(0), ValidatorIndex(2), ValidatorIndex(3))
+    ) in (effects)
 
 
 @pytest.mark.parametrize("height", [0, 2])
@@ -245,7 +238,7 @@ def test_decided_replica_keeps_asking_for_the_missing_block() -> None:
 def test_single_validator_decides_alone() -> None:
     bench = Bench(start(1, 0))
 
-    bench.step(BlockOffered(HEIGHT, bench.at.view, APPLE))
+    bench.step(BlockOffered(FIRST_HEIGHT, bench.at.view, APPLE))
     effects = bench.step(checked(APPLE))
 
     assert cast_of(effects) == [prepare(0, APPLE).statement, commit(0, APPLE).statement]
@@ -388,7 +381,7 @@ def test_silent_primary_gets_asked_for_the_block_again() -> None:
 
     effects = bench.tick(Timer.REBROADCAST)
 
-    assert FetchBlock(HEIGHT, APPLE, (ValidatorIndex(0), ValidatorIndex(2))) in effects
+    assert FetchBlock(FIRST_HEIGHT, APPLE, (ValidatorIndex(0), ValidatorIndex(2))) in effects
 
 
 # Restart
@@ -443,7 +436,7 @@ def test_resumed_replica_signs_what_the_crash_kept_from_being_signed() -> None:
     replica.step(start(4, 0))
     at = replica.at
     assert at is not None
-    lost = replica.step(BlockOffered(HEIGHT, at.view, APPLE))
+    lost = replica.step(BlockOffered(FIRST_HEIGHT, at.view, APPLE))
 
     effects = replica.step(Resumed())
 
@@ -454,7 +447,7 @@ def test_resumed_replica_signs_what_the_crash_kept_from_being_signed() -> None:
 def test_resumed_primary_that_had_not_chosen_is_asked_again() -> None:
     bench = Bench(start(4, 0))
 
-    assert RequestBlock(HEIGHT, bench.at.view, 500) in bench.step(Resumed())
+    assert RequestBlock(FIRST_HEIGHT, bench.at.view, 500) in bench.step(Resumed())
 
 
 def test_resumed_replica_decides_again_what_was_not_stored() -> None:
@@ -479,7 +472,7 @@ def test_stuck_validator_of_the_last_height_gets_the_seal() -> None:
     head_seal = seal(APPLE, (0, 1, 2), height=1)
     bench = Bench(start(4, 1, height=2, head=APPLE, head_seal=head_seal))
 
-    effects = bench.hear(view_change(3, 1, height=1, head=HEAD))
+    effects = bench.hear(view_change(3, 1, height=1, head=GENESIS_HEAD))
 
     assert effects == [Send(ValidatorIndex(3), SealNotice(head_seal))]
 

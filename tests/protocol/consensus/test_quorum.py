@@ -8,7 +8,8 @@ from potp2p.foundation.limits import VALIDATORS_MAX, VIEWS_KEPT_MAX
 from potp2p.foundation.types import ValidatorIndex, View
 from potp2p.protocol.consensus.quorum import Committee, VoteBook, bitmap_of, has_bit
 from potp2p.protocol.wire.consensus import SignedPrepare
-from tests.doubles.committee import APPLE, PEAR, prepare
+from potp2p.simulation.core.messages import prepare
+from tests.doubles.committee import APPLE, PEAR
 
 SEATS = st.sets(st.integers(0, VALIDATORS_MAX - 1).map(ValidatorIndex))
 

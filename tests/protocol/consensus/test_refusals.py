@@ -5,26 +5,23 @@ import pytest
 from potp2p.foundation.types import Height, Rank
 from potp2p.protocol.consensus.events import BetterBodyHeard
 from potp2p.protocol.wire.blocks import RANK_NONE
-from tests.doubles.committee import (
-    APPLE,
-    HEIGHT,
-    Bench,
-    cast_of,
+from potp2p.simulation.core.messages import (
     certificate,
     checked,
     commit,
     prepare,
     propose,
-    start,
     view_change,
 )
+from potp2p.simulation.core.stubs import FIRST_HEIGHT, start
+from tests.doubles.committee import APPLE, Bench, cast_of
 
 
 def offered_in(view: int, *, rank: int, heard: int | None, size: int = 7) -> Bench:
     """Return a replica that judges a free choice of some rank in some view."""
     bench = Bench(start(size, 6))
     if heard is not None:
-        bench.step(BetterBodyHeard(HEIGHT, Rank(heard)))
+        bench.step(BetterBodyHeard(FIRST_HEIGHT, Rank(heard)))
     shown = tuple(view_change(signer, view) for signer in range(5)) if view else ()
     bench.hear(propose(view % size, APPLE, view=view, view_changes=shown))
     bench.step(checked(APPLE, rank=rank, primary=view % size, first_view=view))
@@ -65,7 +62,7 @@ def test_any_rank_may_come_in_any_view(rank: int, view: int) -> None:
 
 def test_body_heard_for_another_height_refuses_nothing() -> None:
     bench = Bench(start(4, 3))
-    bench.step(BetterBodyHeard(Height(HEIGHT + 1), Rank(0)))
+    bench.step(BetterBodyHeard(Height(FIRST_HEIGHT + 1), Rank(0)))
     bench.hear(propose(0, APPLE))
 
     assert cast_of(bench.step(checked(APPLE, rank=1))) == [prepare(3, APPLE).statement]
@@ -74,7 +71,7 @@ def test_body_heard_for_another_height_refuses_nothing() -> None:
 def test_best_of_several_bodies_is_the_measure() -> None:
     bench = Bench(start(4, 3))
     for rank in (2, 0, 1):
-        bench.step(BetterBodyHeard(HEIGHT, Rank(rank)))
+        bench.step(BetterBodyHeard(FIRST_HEIGHT, Rank(rank)))
     bench.hear(propose(0, APPLE))
 
     assert cast_of(bench.step(checked(APPLE, rank=1))) == []
@@ -94,7 +91,7 @@ def test_block_with_a_certificate_is_never_refused() -> None:
         view_change(signer, 1, certificate=proof if signer == 0 else None) for signer in range(5)
     )
     bench = Bench(start(7, 6))
-    bench.step(BetterBodyHeard(HEIGHT, Rank(0)))
+    bench.step(BetterBodyHeard(FIRST_HEIGHT, Rank(0)))
 
     bench.hear(propose(1, APPLE, view=1, view_changes=shown, certificate=proof))
     effects = bench.step(checked(APPLE, first_proposal=False))

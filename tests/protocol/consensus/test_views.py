@@ -12,22 +12,16 @@ from potp2p.protocol.consensus.effects import (
 )
 from potp2p.protocol.consensus.events import BlockOffered, Timer, TimerFired
 from potp2p.protocol.consensus.view_change import Timing
-from tests.doubles.committee import (
-    APPLE,
-    HEIGHT,
-    PEAR,
-    TIMING,
-    Bench,
-    cast_of,
+from potp2p.simulation.core.messages import (
     certificate,
     checked,
     commit,
-    decided_in,
     prepare,
     propose,
-    start,
     view_change,
 )
+from potp2p.simulation.core.stubs import FIRST_HEIGHT, TIMING, start
+from tests.doubles.committee import APPLE, PEAR, Bench, cast_of, decided_in
 
 
 def view_timers(effects: list[object]) -> list[SetTimer]:
@@ -54,14 +48,14 @@ def test_timer_of_a_view_already_left_does_nothing() -> None:
     bench = Bench(start(4, 3))
     bench.time_out()
 
-    assert bench.step(TimerFired(Timer.VIEW, HEIGHT, View(0))) == []
+    assert bench.step(TimerFired(Timer.VIEW, FIRST_HEIGHT, View(0))) == []
     assert bench.at.view == 1
 
 
 def test_timer_of_another_height_does_nothing() -> None:
     bench = Bench(start(4, 3, height=2))
 
-    assert bench.step(TimerFired(Timer.VIEW, HEIGHT, View(0))) == []
+    assert bench.step(TimerFired(Timer.VIEW, FIRST_HEIGHT, View(0))) == []
 
 
 def test_one_liar_moves_nobody() -> None:
@@ -131,7 +125,7 @@ def test_timer_of_a_later_view_waits_for_a_quorum_in_it_or_beyond() -> None:
     third = bench.hear(view_change(1, 8))
 
     assert view_timers(left + second) == []
-    assert view_timers(third) == [SetTimer(Timer.VIEW, HEIGHT, View(1), 2_000)]
+    assert view_timers(third) == [SetTimer(Timer.VIEW, FIRST_HEIGHT, View(1), 2_000)]
 
 
 def test_view_changes_shown_by_a_proposal_start_the_timer() -> None:
@@ -140,7 +134,7 @@ def test_view_changes_shown_by_a_proposal_start_the_timer() -> None:
 
     effects = bench.hear(propose(1, APPLE, view=1, view_changes=shown))
 
-    assert view_timers(effects) == [SetTimer(Timer.VIEW, HEIGHT, View(1), 2_000)]
+    assert view_timers(effects) == [SetTimer(Timer.VIEW, FIRST_HEIGHT, View(1), 2_000)]
 
 
 def test_delays_grow_by_half_with_each_started_view_up_to_the_cap() -> None:
@@ -169,7 +163,7 @@ def test_views_skipped_without_a_quorum_do_not_lengthen_the_timer() -> None:
 
     effects = bench.hear(view_change(3, 40))
 
-    assert view_timers(effects) == [SetTimer(Timer.VIEW, HEIGHT, View(40), 2_000)]
+    assert view_timers(effects) == [SetTimer(Timer.VIEW, FIRST_HEIGHT, View(40), 2_000)]
 
 
 # New primaries
@@ -183,7 +177,7 @@ def test_new_primary_asks_for_a_block_once_a_quorum_came_to_its_view() -> None:
     third = bench.hear(view_change(2, 1))
 
     assert not any(isinstance(effect, RequestBlock) for effect in second)
-    assert RequestBlock(HEIGHT, View(1), 0) in third
+    assert RequestBlock(FIRST_HEIGHT, View(1), 0) in third
 
 
 def test_view_changes_to_higher_views_give_no_right_to_propose() -> None:
@@ -202,7 +196,7 @@ def test_new_primary_proposes_its_choice_with_a_quorum_of_view_changes() -> None
     bench.time_out()
     bench.hear(view_change(0, 1), view_change(2, 1))
 
-    effects = bench.step(BlockOffered(HEIGHT, View(1), APPLE))
+    effects = bench.step(BlockOffered(FIRST_HEIGHT, View(1), APPLE))
 
     shown = tuple(view_change(signer, 1) for signer in (0, 1, 2))
     assert Broadcast(propose(1, APPLE, view=1, view_changes=shown)) in effects
@@ -240,14 +234,14 @@ def test_certificate_that_turns_up_late_replaces_the_own_choice() -> None:
     shown = (view_change(0, 1, certificate=proof), view_change(1, 1), view_change(2, 1))
     again = propose(1, APPLE, view=1, view_changes=shown, certificate=proof)
     assert Broadcast(again) in effects
-    assert bench.step(BlockOffered(HEIGHT, View(1), PEAR)) == []
+    assert bench.step(BlockOffered(FIRST_HEIGHT, View(1), PEAR)) == []
 
 
 def test_choice_for_a_view_already_left_is_not_proposed() -> None:
     bench = Bench(start(4, 0))
     bench.time_out()
 
-    assert bench.step(BlockOffered(HEIGHT, View(0), APPLE)) == []
+    assert bench.step(BlockOffered(FIRST_HEIGHT, View(0), APPLE)) == []
 
 
 # Following a new primary
@@ -285,7 +279,7 @@ def test_proposed_again_keeps_its_first_primary_and_is_committed() -> None:
     effects += bench.hear(prepare(0, APPLE, view=1), prepare(1, APPLE, view=1))
     effects += bench.hear(commit(0, APPLE, view=1), commit(1, APPLE, view=1))
 
-    assert CheckBlock(HEIGHT, View(1), APPLE, first_proposal=False) in effects
+    assert CheckBlock(FIRST_HEIGHT, View(1), APPLE, first_proposal=False) in effects
     assert cast_of(effects)[1:] == [
         prepare(3, APPLE, view=1).statement,
         commit(3, APPLE, view=1).statement,

@@ -26,16 +26,8 @@ from potp2p.protocol.wire.consensus import (
     signed_parts,
 )
 from potp2p.protocol.wire.schema import encode
-from tests.doubles.committee import (
-    APPLE,
-    certificate,
-    commit,
-    prepare,
-    propose,
-    quorum_of,
-    seal,
-    view_change,
-)
+from potp2p.simulation.core.messages import certificate, commit, prepare, propose, seal, view_change
+from tests.doubles.committee import APPLE, quorum_of
 
 QUORUM = (0, 1, 2)
 PROOF = certificate(APPLE, QUORUM)

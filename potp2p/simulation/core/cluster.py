@@ -35,12 +35,10 @@ from potp2p.protocol.consensus.events import (
     BlockOffered,
     Event,
     HeightStarted,
-    LoggedEvent,
     MessageReceived,
     Resumed,
     SealReceived,
     StatusReceived,
-    Timer,
     TimerFired,
 )
 from potp2p.protocol.consensus.machine import Replica
@@ -49,7 +47,6 @@ from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockRequest,
     Commit,
-    ConsensusFrame,
     Prepare,
     Proposal,
     Propose,
@@ -62,88 +59,14 @@ from potp2p.protocol.wire.consensus import (
     Status,
     ViewChange,
 )
-from tests.doubles.committee import EPOCH, HEAD, TIMING, start, stub_signature
+from potp2p.simulation.core.faults import Faults
+from potp2p.simulation.core.letters import BlockFacts, Letter, SyncReply, SyncRequest
+from potp2p.simulation.core.members import Member
+from potp2p.simulation.core.oracle import Oracle
+from potp2p.simulation.core.stubs import TIMING, start, stub_signature
 
 Task = TypeVar("Task")
 PHASES: dict[type, int] = {ViewChange: 0, Propose: 1, Prepare: 2, Commit: 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What may go wrong before `calm_at`, in virtual milliseconds and probabilities."""
-
-    calm_at: int = 0
-    loss: float = 0.0
-    duplication: float = 0.0
-    latency: tuple[int, int] = (1, 100)
-    partitions: bool = False
-    crashes: bool = False
-    silent: frozenset[int] = frozenset()
-    """Seats that never speak."""
-    twins: frozenset[int] = frozenset()
-    """Seats with a second instance under the same key."""
-    authors: bool = False
-    """Ranked bodies arrive early, late or nowhere, differently at each member."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockFacts:
-    """What executing a block would tell."""
-
-    height: int
-    parent: Digest
-    rank: int
-    primary: int
-    view: int
-
-
-@dataclass(frozen=True, slots=True)
-class SyncRequest:
-    """Asks for final blocks from a height on."""
-
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReply:
-    """Final blocks in order."""
-
-    blocks: tuple[Seal, ...]
-
-
-Letter = ConsensusFrame | SyncRequest | SyncReply
-
-
-@dataclass
-class Member:
-    """One process: a seat, a disk and what a crash takes."""
-
-    name: int
-    seat: int
-    is_honest: bool
-    replica: Replica = field(default_factory=lambda: Replica(TIMING))
-    log: list[LoggedEvent] = field(default_factory=list[LoggedEvent])
-    synced: int = 0
-    guard: tuple[tuple[int, int, int], Statement] | None = None
-    held: set[Digest] = field(default_factory=set[Digest])
-    chain: list[Seal] = field(default_factory=list[Seal])
-    life: int = 0
-    is_up: bool = True
-    timers: dict[Timer, int] = field(default_factory=dict[Timer, int])
-    early: list[tuple[int, Letter]] = field(default_factory=list[tuple[int, Letter]])
-    awaited: dict[Digest, CheckBlock] = field(default_factory=dict[Digest, CheckBlock])
-    ranks: dict[int, int] = field(default_factory=dict[int, int])
-    fetches: int = 0
-
-    @property
-    def height(self) -> int:
-        """Return the height in work."""
-        return len(self.chain) + 1
-
-    @property
-    def head(self) -> Digest:
-        """Return the hash of the last final block."""
-        return self.chain[-1].block_hash if self.chain else HEAD
 
 
 @dataclass
@@ -155,11 +78,7 @@ class Cluster:
     faults: Faults = field(default_factory=Faults)
     now: int = 0
     members: list[Member] = field(default_factory=list[Member])
-    violations: list[str] = field(default_factory=list[str])
     accused: set[int] = field(default_factory=set[int])
-    decided: dict[int, Digest] = field(default_factory=dict[int, Digest])
-    views: list[int] = field(default_factory=list[int])
-    """View of the seal of each height, at the first who decided it."""
     deliveries: int = 0
     progress: int = 0
     """Decisions by anyone."""
@@ -171,7 +90,7 @@ class Cluster:
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self.counter = 0
         self.blocks: dict[Digest, BlockFacts] = {}
-        self.said: dict[tuple[int, int, int, type], Statement] = {}
+        self.oracle = Oracle(self.size)
         self.groups: dict[int, int] | None = None
         twins = sorted(self.faults.twins)
         for name, seat in enumerate([*range(self.size), *twins]):
@@ -200,7 +119,7 @@ class Cluster:
         """Go on with a run."""
         honest = self.honest
         seen = -1
-        while self.heap and self.now <= until and not self.violations:
+        while self.heap and self.now <= until and not self.oracle.violations:
             if self.progress != seen:
                 seen = self.progress
                 if all(len(member.chain) >= heights for member in honest):
@@ -208,8 +127,6 @@ class Cluster:
             self.now, _, happening = heapq.heappop(self.heap)
             happening()
         return all(len(member.chain) >= heights for member in honest)
-
-    # Disk, step, effects: a driver in miniature
 
     def step(self, member: Member, event: Event) -> None:
         """Log, step and carry out; own words come back before anything else happens."""
@@ -317,7 +234,7 @@ class Cluster:
     def _finish(self, member: Member, seal: Seal) -> None:
         if seal.block_hash not in member.held or seal.height != member.height:
             return
-        self._inspect(member, seal)
+        self.oracle.note_decided(member, seal, self.blocks[seal.block_hash])
         member.chain.append(seal)
         self.progress += 1
         member.log.clear()
@@ -365,7 +282,7 @@ class Cluster:
             return
         sender.synced = len(sender.log)
         if isinstance(letter, SignedPrepare | SignedCommit | ProvenViewChange | Proposal):
-            self._note_said(sender, letter)
+            self.oracle.note_said(sender, letter)
         sent = letter if self.tamper is None else self.tamper(self, sender, receiver, letter)
         if sent is None:
             return
@@ -484,30 +401,3 @@ class Cluster:
             member.replica.step(event)
         member.synced = len(member.log)
         self.step(member, Resumed())
-
-    # Oracle
-
-    def _note_said(self, sender: Member, message: SignedMessage) -> None:
-        statement = message.statement
-        if statement.signer != sender.seat or not sender.is_honest:
-            return
-        place = (statement.signer, statement.height, statement.view, type(statement))
-        if self.said.setdefault(place, statement) != statement:
-            self.violations.append(f"honest seat {sender.seat} said two things at {place}")
-
-    def _inspect(self, member: Member, seal: Seal) -> None:
-        signers = {each.signer for each in seal.signatures}
-        if 3 * len(signers) <= 2 * self.size or not signers <= set(range(self.size)):
-            self.violations.append(f"seal of {seal.height} by {sorted(signers)}")
-        if seal.epoch != EPOCH:
-            self.violations.append(f"seal of {seal.height} in epoch {seal.epoch}")
-        facts = self.blocks[seal.block_hash]
-        if member.is_honest and (facts.height, facts.parent) != (member.height, member.head):
-            self.violations.append(f"block of {facts.height} decided at {member.height}")
-        if not member.is_honest:
-            return
-        if seal.height not in self.decided:
-            self.decided[seal.height] = seal.block_hash
-            self.views.append(seal.view)
-        if self.decided[seal.height] != seal.block_hash:
-            self.violations.append(f"two blocks at height {seal.height}")

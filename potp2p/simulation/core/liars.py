@@ -2,20 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from potp2p.foundation.types import Digest, View
 from potp2p.protocol.wire.consensus import (
     BlockPush,
+    Commit,
+    Prepare,
     PreparedClaim,
     Proposal,
+    Propose,
     ProvenViewChange,
     SignedCommit,
     SignedPrepare,
     Status,
 )
-from tests.doubles.cluster import BlockFacts, Cluster, Letter, Member
-from tests.doubles.committee import commit, prepare, view_change
+from potp2p.simulation.core.cluster import Cluster
+from potp2p.simulation.core.letters import BlockFacts, Letter
+from potp2p.simulation.core.members import Member
+from potp2p.simulation.core.messages import commit, prepare, view_change
 
+Named = TypeVar("Named", Prepare, Commit, Propose)
 Tamper = Callable[[Cluster, Member, Member, Letter], Letter | None]
 
 
@@ -54,7 +61,7 @@ class Equivocator:
             return SignedCommit(self._lie(cluster, letter.statement), letter.signature)
         return letter
 
-    def _lie(self, cluster: Cluster, statement):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def _lie(self, cluster: Cluster, statement: Named) -> Named:
         return replace(statement, block_hash=self._twin(cluster, statement.block_hash))
 
     def _twin(self, cluster: Cluster, block_hash: Digest) -> Digest:

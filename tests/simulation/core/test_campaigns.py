@@ -4,8 +4,9 @@ import pytest
 
 from potp2p.foundation.types import View
 from potp2p.protocol.consensus.events import Timer, TimerFired
-from tests.doubles.cluster import Cluster, Faults
-from tests.doubles.liars import LIARS
+from potp2p.simulation.core.cluster import Cluster
+from potp2p.simulation.core.faults import Faults
+from potp2p.simulation.core.liars import LIARS
 
 HEIGHTS = 8
 CALM = 40_000
@@ -31,7 +32,7 @@ def assert_safe_and_live(cluster: Cluster, *, heights: int = HEIGHTS) -> None:
     """Run a cluster; the seed is in the message of a failure."""
     reached = cluster.run(heights, until=LIMIT)
 
-    assert cluster.violations == [], f"seed {cluster.seed}"
+    assert cluster.oracle.violations == [], f"seed {cluster.seed}"
     lengths = [len(member.chain) for member in cluster.members]
     assert reached, f"seed {cluster.seed} stands at {lengths}"
 
@@ -90,7 +91,7 @@ def test_dispersed_views_meet_again_without_the_silent(size: int, views: tuple[i
         assert cluster.resume(3, until=200_000), (
             f"seed {seed}: {[m.height for m in cluster.members]}"
         )
-        assert cluster.violations == []
+        assert cluster.oracle.violations == []
 
 
 @pytest.mark.parametrize("size", [4, 7])
@@ -102,14 +103,14 @@ def test_long_partition_ends_soon_after_healing(size: int) -> None:
         target = max(len(member.chain) for member in cluster.members) + 2
 
         assert cluster.resume(target, until=healed_at + 70_000)
-        assert cluster.violations == []
+        assert cluster.oracle.violations == []
 
 
 def test_healthy_committee_never_leaves_view_0() -> None:
     cluster = Cluster(7, 1)
     assert_safe_and_live(cluster, heights=20)
 
-    assert set(cluster.views) == {0}
+    assert set(cluster.oracle.views) == {0}
 
 
 def test_same_seed_runs_the_same_way_twice() -> None:
@@ -118,10 +119,10 @@ def test_same_seed_runs_the_same_way_twice() -> None:
     for cluster in (first, second):
         cluster.run(HEIGHTS, until=LIMIT)
 
-    assert (first.now, first.deliveries, first.decided) == (
+    assert (first.now, first.deliveries, first.oracle.decided) == (
         second.now,
         second.deliveries,
-        second.decided,
+        second.oracle.decided,
     )
 
 

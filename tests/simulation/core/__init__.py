@@ -1,0 +1,1 @@
+"""Tests of the core simulator, and campaigns over the consensus core."""
