@@ -34,7 +34,8 @@ from potp2p.protocol.wire.blocks import (
 )
 from potp2p.services.consensus import ConsensusService
 from potp2p.services.consensus_guard import SigningGuard
-from tests.doubles.network import MemoryHub, MemoryNetwork
+from potp2p.simulation.disks import MemoryJournal, MemoryRecord
+from potp2p.simulation.network import MemoryHub, MemoryNetwork
 
 CHAIN = ChainId(sha256(b"consensus tests"))
 OTHER_CHAIN = ChainId(sha256(b"another network"))
@@ -46,61 +47,6 @@ NOTHING = Digest(bytes(32))
 def key_of(index: int) -> KeyPair:
     """Return the key of a validator."""
     return KeyPair.from_secret(sha256(b"validator" + bytes([index])))
-
-
-@dataclass(slots=True)
-class MemoryJournal:
-    """A journal whose unsynced end a crash takes."""
-
-    synced: list[bytes] = field(default_factory=list[bytes])
-    unsynced: list[bytes] = field(default_factory=list[bytes])
-    order: list[str] = field(default_factory=list[str])
-    """What became durable, in order; may be shared with the record."""
-    cut: list[bytes] = field(default_factory=list[bytes])
-    """What the last reset of a full journal threw away."""
-
-    def entries(self) -> list[bytes]:
-        """Return what survives."""
-        return list(self.synced)
-
-    def append(self, body: bytes) -> None:
-        """Write at the end."""
-        self.unsynced.append(body)
-
-    async def sync(self) -> None:
-        """Make everything durable."""
-        await trio.lowlevel.checkpoint()
-        self.synced += self.unsynced
-        self.unsynced = []
-        self.order.append("journal")
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.cut = self.synced or self.cut
-        self.synced = []
-        self.unsynced = []
-
-    def crash(self) -> None:
-        """Lose what was not synced."""
-        self.unsynced = []
-
-
-@dataclass(slots=True)
-class MemoryRecord:
-    """The safety record in memory."""
-
-    content: bytes | None = None
-    order: list[str] = field(default_factory=list[str])
-
-    def read(self) -> bytes | None:
-        """Return what was written last."""
-        return self.content
-
-    async def write(self, body: bytes) -> None:
-        """Keep new content."""
-        await trio.lowlevel.checkpoint()
-        self.content = body
-        self.order.append("guard")
 
 
 def make_block(

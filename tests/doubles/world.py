@@ -1,14 +1,8 @@
-"""
-A whole network in one trio process: real nodes over memory, fake devices and virtual time.
+"""The simulated network as tests use it: honest machines, and a client with money and packages."""
 
-Every node is built by the composition that production uses; only adapters and clock differ. What a
-machine's disk keeps survives `kill`, what it did not sync does not.
-"""
-
-import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -17,16 +11,9 @@ from potp2p.client.light import trust_in
 from potp2p.client.package import Package
 from potp2p.client.session import Client
 from potp2p.exchange.blobs import BlobExchange
-from potp2p.foundation.types import POT, AccountId, Amount, ChainId, NodeId, PartsPerMillion, TaskId
-from potp2p.node.composition import Adapters, Node, NodePlan, build
-from potp2p.node.running import start_services
+from potp2p.foundation.types import POT, Amount, TaskId
 from potp2p.protocol.crypto.hashing import sha256
-from potp2p.protocol.crypto.identity import KeyPair
-from potp2p.protocol.ledger.genesis import DevnetAccounts, devnet_genesis, genesis_outcome
-from potp2p.protocol.ledger.keys import ACCOUNT, CHAIN, TASK
-from potp2p.protocol.ledger.records import Account, Chain, Task
 from potp2p.protocol.wire.exchange import Role
-from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.manifests import (
     EVALUATION_FILE,
     INITIAL_FILE,
@@ -35,7 +22,7 @@ from potp2p.protocol.wire.manifests import (
     TASK_FILE,
     shard_file,
 )
-from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.schema import encode
 from potp2p.protocol.wire.tasks import (
     BatchRule,
     FinishRule,
@@ -48,46 +35,38 @@ from potp2p.protocol.wire.tasks import (
     TaskRules,
     ToleranceClass,
 )
-from potp2p.services.logbook import LogBook
-from tests.doubles.network import MemoryHub, MemoryNetwork, Transit
-from tests.doubles.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
-from tests.doubles.validators import MemoryJournal, MemoryRecord
-from tests.doubles.workers import FakeWorkers, write_checkpoint
+from potp2p.simulation.genesis import (
+    CLIENT_MONEY,
+    START_SECONDS,
+    key_of,
+    make_genesis,
+    unix_seconds,
+)
+from potp2p.simulation.machine import Machine
+from potp2p.simulation.network import MemoryHub, Transit
+from potp2p.simulation.stores import FolderBlobStore
+from potp2p.simulation.workers import write_checkpoint
+from potp2p.simulation.world import World as SimulatedWorld
+from potp2p.simulation.world import held_in
 
-START_SECONDS = 1_767_225_600.0
-CLIENT_MONEY = Amount(1_000 * POT)
+__all__ = [
+    "BUDGET",
+    "CLIENT_MONEY",
+    "FEE",
+    "START_SECONDS",
+    "Machine",
+    "World",
+    "held_in",
+    "key_of",
+    "make_genesis",
+    "make_rules",
+    "open_world",
+    "unix_seconds",
+    "write_package",
+]
+
 BUDGET = Amount(60 * POT)
 FEE = Amount(1_000)
-
-
-def unix_seconds() -> float:
-    """Return the time of day in the world."""
-    return START_SECONDS + trio.current_time()
-
-
-def key_of(name: str) -> KeyPair:
-    """Return the key of whoever bears this name."""
-    return KeyPair.from_secret(sha256(b"world " + name.encode()))
-
-
-def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
-    """Return a network whose stamps cost nothing and whose audits are over soon."""
-    genesis = devnet_genesis(
-        [key_of(f"validator-{index}") for index in range(validators)],
-        DevnetAccounts(
-            key_of("client").node_id, CLIENT_MONEY, key_of("sponsor").node_id, Amount(500 * POT)
-        ),
-        time_milliseconds=int(START_SECONDS * 1000),
-        network="world",
-    )
-    training = replace(
-        genesis.training,
-        stamp_bits=2,
-        audit_rate=PartsPerMillion(audit_rate),
-        audit_deadline=12,
-        package_deadline=30,
-    )
-    return replace(genesis, training=training)
 
 
 def make_rules(*, rounds: int = 2, shards: int = 4, shards_per_round: int = 3) -> TaskRules:
@@ -125,159 +104,8 @@ def write_package(folder: Path, rules: TaskRules) -> Package:
 
 
 @dataclass(slots=True)
-class Machine:
-    """One computer: its name and disk, and the node while it runs."""
-
-    name: str
-    role: Role
-    hub: MemoryHub
-    genesis: bytes
-    folder: Path
-    workers: FakeWorkers | None
-    payout: AccountId | None = None
-    """Read at each boot; None pays the machine's own account."""
-    store: MemoryChainStore = field(default_factory=MemoryChainStore)
-    notebook: MemoryNotebook = field(default_factory=MemoryNotebook)
-    journal: MemoryJournal = field(default_factory=MemoryJournal)
-    record: MemoryRecord = field(default_factory=MemoryRecord)
-    blobs: FolderBlobStore = field(init=False)
-    network: MemoryNetwork = field(init=False)
-    node: Node = field(init=False)
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    tamper: Callable[["Machine"], None] | None = None
-    """Turns an honest node into a liar once it is built."""
-    _random: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        (self.folder / "work").mkdir(parents=True)
-        self.blobs = FolderBlobStore(self.folder / "blobs")
-        self._random = random.Random(self.name)
-
-    @property
-    def keys(self) -> KeyPair:
-        """Return the node's identity."""
-        return key_of(self.name)
-
-    @property
-    def node_id(self) -> NodeId:
-        """Return the node's id."""
-        return self.keys.node_id
-
-    def boot(self) -> None:
-        """Build the node from what the disk keeps."""
-        self.journal.crash()
-        if self.store.head() is None:
-            self._store_genesis()
-        self.network = self.hub.attach(self.node_id)
-        self.node = build(self._plan(), self._adapters())
-        self.scope = trio.CancelScope()
-        if self.tamper is not None:
-            self.tamper(self)
-
-    async def run(self, node: Node, scope: trio.CancelScope) -> None:
-        """Run one life of the node until it is killed."""
-        with scope:
-            async with trio.open_nursery() as nursery:
-                start_services(nursery, node)
-
-    def kill(self) -> None:
-        """End the process as SIGKILL does: at the next point where it waits."""
-        self.scope.cancel()
-        self.hub.detach(self.node_id)
-
-    def said(self, part: str) -> list[str]:
-        """Return the lines of the node's log that contain something."""
-        return [line.text for line in self.node.logbook.lines() if part in line.text]
-
-    def task(self, task: TaskId) -> Task | None:
-        """Return a task as this node's state has it."""
-        return self.node.chain.state().find_task(task)
-
-    def _store_genesis(self) -> None:
-        outcome = genesis_outcome(decode(Genesis, self.genesis), ChainId(sha256(self.genesis)))
-        self.store.plant(outcome)
-
-    def _plan(self) -> NodePlan:
-        return NodePlan(
-            role=self.role,
-            name=self.name,
-            version="0.0.0",
-            data_folder=self.folder,
-            secret=self.keys.secret,
-            genesis=self.genesis,
-            payout=self.payout,
-            lowest_price=Amount(1),
-            bootstrap=(),
-            pid=1,
-            started_at=START_SECONDS,
-        )
-
-    def _adapters(self) -> Adapters:
-        return Adapters(
-            gossip=self.network,
-            streams=self.network,
-            directory=self.network,
-            network_facts=self.network.facts,
-            chain_store=self.store,
-            blob_store=self.blobs,
-            notebook=self.notebook,
-            journal=self.journal,
-            safety=self.record,
-            workers=self.workers,
-            logbook=LogBook(unix_seconds),
-            unix_seconds=unix_seconds,
-            random_bytes=self._random.randbytes,
-        )
-
-
-@dataclass(slots=True)
-class World:
+class World(SimulatedWorld):
     """Machines on one wire, and a client with money."""
-
-    folder: Path
-    genesis: Genesis
-    hub: MemoryHub
-    nursery: trio.Nursery
-    machines: dict[str, Machine] = field(default_factory=dict[str, Machine])
-
-    @property
-    def genesis_bytes(self) -> bytes:
-        """Return the document."""
-        return encode(self.genesis)
-
-    def add(
-        self,
-        name: str,
-        role: Role,
-        *,
-        workers: FakeWorkers | None = None,
-        tamper: Callable[[Machine], None] | None = None,
-    ) -> Machine:
-        """Start a machine."""
-        devices = None if role is Role.OBSERVER else workers or FakeWorkers()
-        folder = self.folder / name
-        machine = Machine(name, role, self.hub, self.genesis_bytes, folder, devices, tamper=tamper)
-        self.machines[name] = machine
-        self.start(machine)
-        return machine
-
-    def start(self, machine: Machine) -> None:
-        """Start a machine, or start it again from its disk."""
-        machine.boot()
-        self.nursery.start_soon(machine.run, machine.node, machine.scope)
-
-    def freeze(self) -> None:
-        """Stop every machine and build it again from its disk; nothing runs any more."""
-        for machine in self.machines.values():
-            machine.kill()
-        for machine in self.machines.values():
-            machine.boot()
-
-    def primary(self, view: int = 0) -> Machine:
-        """Return the machine that leads a view of the next height."""
-        prospects = self.machines["validator-0"].node.chain.prospects
-        node = prospects.nodes[prospects.primaries[view]]
-        return next(each for each in self.machines.values() if each.node_id == node)
 
     def client(self, name: str = "client") -> Client:
         """Attach a client as a light peer; its blob store serves what it packs."""
@@ -294,58 +122,6 @@ class World:
         client = self.client()
         package = write_package(self.folder / "package", rules)
         return client, await client.submit_task(package, budget, FEE)
-
-    async def until(self, condition: Callable[[], bool], *, seconds: float = 120) -> None:
-        """Return once a condition holds, looking every virtual 50 ms."""
-        with trio.move_on_after(seconds) as scope:
-            while not condition():  # noqa: ASYNC110  # any state of any machine may be asked for
-                await trio.sleep(0.05)
-        if scope.cancelled_caught:
-            raise AssertionError(f"not within {seconds} s:\n{self.story()}")
-
-    async def height(self, height: int, *names: str) -> None:
-        """Return once these machines, or all, are at least this high."""
-        chosen = [self.machines[name] for name in names or self.machines]
-        await self.until(lambda: all(each.node.chain.head.height >= height for each in chosen))
-
-    def story(self) -> str:
-        """Return what every machine said last, for a test that failed."""
-        lines: list[str] = []
-        for name, machine in self.machines.items():
-            lines.append(f"{name} at {machine.node.chain.head.height}")
-            lines += [
-                f"  {line.time - START_SECONDS:7.2f} {line.tag} {line.text}"
-                for line in machine.node.logbook.lines()[-25:]
-            ]
-        return "\n".join(lines)
-
-    def assert_one_history(self, *names: str) -> None:
-        """Every block that two of these machines both have is the same one."""
-        chosen = [self.machines[name] for name in names or self.machines]
-        low = min(each.node.chain.head.height for each in chosen)
-        for height in range(1, low + 1):
-            blocks = {each.store.block(height)[0] for each in chosen}  # type: ignore[index]
-            assert len(blocks) == 1, f"two blocks at height {height}"
-
-    def assert_money_conserved(self) -> None:
-        """All money of every node's state adds up to the recorded supply."""
-        for machine in self.machines.values():
-            assert held_in(machine.store) == machine.node.chain.state().chain().supply
-
-
-def held_in(store: MemoryChainStore) -> int:
-    """Add up every balance, bond, unbonding, escrow and waiting tip of a state."""
-    total = 0
-    for key, value in store.states.items():
-        if key == CHAIN:
-            total += decode(Chain, value).pending_tips
-        elif key.startswith(ACCOUNT):
-            account = decode(Account, value)
-            total += account.balance + account.bond
-            total += sum(each.amount for each in account.unbonding)
-        elif key.startswith(TASK):
-            total += decode(Task, value).escrow
-    return total
 
 
 def _a_little_late(_transit: Transit) -> float:

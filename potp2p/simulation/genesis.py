@@ -1,0 +1,85 @@
+"""The network that a simulation begins with: keys by name, short cycles, weights from nowhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import trio
+
+from potp2p.foundation.types import POT, Amount, ChainId, Cycle, NodeId, PartsPerMillion
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.block import Outcome
+from potp2p.protocol.ledger.genesis import DevnetAccounts, devnet_genesis, genesis_outcome
+from potp2p.protocol.ledger.keys import frozen_weights_key, result_weights_key
+from potp2p.protocol.ledger.records import CycleWeights, Weight
+from potp2p.protocol.ledger.tree import update
+from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.schema import decode, encode
+
+START_SECONDS: Final = 1_767_225_600.0
+CLIENT_MONEY: Final = Amount(1_000 * POT)
+SPONSOR_MONEY: Final = Amount(500 * POT)
+
+
+def unix_seconds() -> float:
+    """Return the time of day in the world."""
+    return START_SECONDS + trio.current_time()
+
+
+def key_of(name: str) -> KeyPair:
+    """Return the key of whoever bears this name."""
+    return KeyPair.from_secret(sha256(b"world " + name.encode()))
+
+
+def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
+    """Return a network whose stamps cost nothing and whose audits are over soon."""
+    genesis = devnet_genesis(
+        [key_of(f"validator-{index}") for index in range(validators)],
+        DevnetAccounts(
+            key_of("client").node_id, CLIENT_MONEY, key_of("sponsor").node_id, SPONSOR_MONEY
+        ),
+        time_milliseconds=int(START_SECONDS * 1000),
+        network="world",
+    )
+    training = replace(
+        genesis.training,
+        stamp_bits=2,
+        audit_rate=PartsPerMillion(audit_rate),
+        audit_deadline=12,
+        package_deadline=30,
+    )
+    return replace(genesis, training=training)
+
+
+@dataclass(slots=True)
+class _Planted:
+    """The nodes of a first state, to be updated."""
+
+    nodes: dict[bytes, bytes | None]
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """Return a node of the tree."""
+        return self.nodes.get(path)
+
+
+def first_state(genesis: bytes, authors: Sequence[NodeId] = ()) -> Outcome:
+    """
+    Return the state at height 0, with equal lottery weights for some nodes from the first cycle on.
+
+    Weights that nobody trained for let authors be ranked, and fail, in networks too short-lived to
+    train anything first.
+    """
+    honest = genesis_outcome(decode(Genesis, genesis), ChainId(sha256(genesis)))
+    if not authors:
+        return honest
+    weights = encode(CycleWeights(tuple(Weight(each, Amount(1_000)) for each in sorted(authors))))
+    planted = {frozen_weights_key(Cycle(0)): weights, result_weights_key(Cycle(0)): weights}
+    nodes = dict(honest.node_writes)
+    root, node_writes = update(_Planted(nodes), honest.state_root, planted)
+    return replace(
+        honest,
+        state_root=root,
+        state_writes={**honest.state_writes, **planted},
+        node_writes={**nodes, **node_writes},
+    )
