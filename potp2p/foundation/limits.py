@@ -251,3 +251,28 @@ assert (
     + MEMPOOL_MEMBERS_BYTES_MAX
     <= MEMPOOL_BYTES_MAX
 )
+
+BATCH_BLOCKS_MAX: Final = 64
+BATCH_BYTES_MAX: Final = 4 << 20
+"""Blocks of catch-up that share one synced transaction: seconds of work, and megabytes of writes."""
+RANGE_BYTES: Final = 768 * 1024
+"""What one request for blocks aims at: below one frame, so that ranges seldom come back short."""
+RANGES_ASKED_MAX: Final = 4
+RANGES_PER_PEER_MAX: Final = 2
+"""Ranges on their way at once: one peer's answer travels while another's is executed."""
+BLOCKS_AHEAD_MAX: Final = 256
+BLOCKS_AHEAD_BYTES_MAX: Final = 16 << 20
+"""Blocks that wait for those below them; what every range on its way may bring comes on top."""
+RACE_BLOCKS_MAX: Final = 2
+"""This near the tip two peers are asked for the same blocks: one answer is enough."""
+HEDGE_SECONDS: Final = 2.0
+"""The blocks that all others wait for are asked of a second peer after this long."""
+FAR_BEHIND_BLOCKS: Final = 8
+"""From here on no vote and no gossip brings what is missing: catch-up begins at once."""
+
+assert RANGE_BYTES < BLOCK_BYTES_MAX
+
+CBOR_WEIGHED_FROM_BYTES: Final = 2 * 1024
+"""Messages above this are weighed before they are decoded; what is smaller cannot become much."""
+CBOR_DENSITY_FREE_BYTES: Final = 256 * 1024
+"""Memory that a message may take whatever its size: 10,000 counts of three bytes, with room."""

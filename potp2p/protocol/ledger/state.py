@@ -27,7 +27,7 @@ from potp2p.protocol.ledger.records import (
     RoundRecord,
     Task,
 )
-from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.schema import decode, decode_own, encode
 
 RECORDS_CACHED: Final = 8_192
 """Decoded records kept between blocks: a full round of leases and the accounts in use."""
@@ -77,7 +77,7 @@ class RecordCache:
         known = self._known.get(key)
         if known is not None and known[0] == encoded:
             return known[1]
-        record: object = decode(_KINDS[key[:1]], encoded)
+        record: object = decode_own(_KINDS[key[:1]], encoded)
         self._known[key] = (encoded, record)
         self._known.move_to_end(key)
         if len(self._known) > RECORDS_CACHED:

@@ -6,9 +6,29 @@ from typing import Final, NoReturn, cast
 import cbor2
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.limits import CBOR_DEPTH_MAX, MESSAGE_BYTES_MAX
+from potp2p.foundation.limits import (
+    CBOR_DENSITY_FREE_BYTES,
+    CBOR_DEPTH_MAX,
+    CBOR_WEIGHED_FROM_BYTES,
+    MESSAGE_BYTES_MAX,
+)
 
 UINT64_MAX: Final = (1 << 64) - 1
+_ITEM_WEIGHT: Final = 16
+"""Bytes of memory that any item takes: its place in a list, and once more in our tuple."""
+_ARRAY_WEIGHT: Final = 64
+_STRING_WEIGHT: Final = 48
+_NUMBER_WEIGHT: Final = 32
+"""Bytes of memory that an array, a string and a large integer take beyond that."""
+_ARGUMENT_FOLLOWS: Final = 24
+_STRINGS: Final = (2, 3)
+_ARRAY: Final = 4
+_MAP_OR_TAG: Final = (5, 6)
+"""Major types and the first head with its number behind it, RFC 8949 section 3."""
+_SMALL_NUMBER_MAX: Final = 255
+"""Such integers, like strings of one letter, exist once in a process."""
+_MEMORY_PER_BYTE: Final = 8
+"""What a message may take beside its own bytes, so that all in all it stays within tenfold."""
 
 
 class _NoTags(Mapping[int, Callable[[cbor2.CBORDecoder, bool], object]]):
@@ -35,15 +55,19 @@ def encode_array(fields: list[object]) -> bytes:
     return cbor2.dumps(fields, canonical=True)
 
 
-def decode_array(encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> list[object]:
+def decode_array(
+    encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX, items_max: int | None = None
+) -> list[object]:
     """
-    Decode one array of plain values from untrusted bytes.
+    Decode one array of plain values from untrusted bytes; `items_max` None: our own bytes.
 
     Raises PeerError for an overlong input and for every spelling that `encode_array` would not
     produce: tags, indefinite lengths, longer integer forms, trailing bytes.
     """
     if len(encoded) > bytes_max:
         raise PeerError(RejectionReason.OUT_OF_BOUNDS, f"message of {len(encoded)} bytes")
+    if items_max is not None and len(encoded) > CBOR_WEIGHED_FROM_BYTES:
+        _weigh(encoded, items_max)
     try:
         decoded: object = cbor2.loads(
             encoded, max_depth=CBOR_DEPTH_MAX, allow_indefinite=False, semantic_decoders=_NO_TAGS
@@ -56,6 +80,41 @@ def decode_array(encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> list[
     if canonical != encoded:
         raise PeerError(RejectionReason.MALFORMED, "non-canonical encoding")
     return cast("list[object]", decoded)
+
+
+def _weigh(encoded: bytes, items_max: int) -> None:
+    """
+    Walk over the heads of all items before any is built; refuse what would fill our memory.
+
+    A megabyte of empty arrays becomes 68 megabytes of objects and holds the processor for a
+    second. Lengths are believed only as far as the walk gets, which `items_max` ends.
+    """
+    weight_max = _MEMORY_PER_BYTE * len(encoded) + CBOR_DENSITY_FREE_BYTES
+    offset, left, items, weight = 0, 1, 0, 0
+    while left:
+        if items == items_max or offset >= len(encoded):
+            raise PeerError(RejectionReason.MALFORMED, f"more than {items} items, or cut off")
+        major, size = divmod(encoded[offset], 32)
+        offset += 1
+        left -= 1
+        items += 1
+        weight += _ITEM_WEIGHT
+        if size >= _ARGUMENT_FOLLOWS:
+            width = 1 << size - _ARGUMENT_FOLLOWS
+            size = int.from_bytes(encoded[offset : offset + width], "big")
+            offset += width
+        if major in _STRINGS:
+            offset += size
+            weight += _STRING_WEIGHT if size > 1 else 0
+        elif major == _ARRAY:
+            left += size
+            weight += _ARRAY_WEIGHT
+        elif major in _MAP_OR_TAG:
+            raise PeerError(RejectionReason.MALFORMED, "a map or a tag")
+        elif size > _SMALL_NUMBER_MAX:
+            weight += _NUMBER_WEIGHT
+        if weight > weight_max:
+            raise PeerError(RejectionReason.OUT_OF_BOUNDS, f"{items} items in so few bytes")
 
 
 def take_uint(field: object, *, below: int = UINT64_MAX + 1) -> int:

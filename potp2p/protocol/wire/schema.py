@@ -74,7 +74,41 @@ def encode(message: object) -> bytes:
 
 def decode(kind: type[Message], encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX) -> Message:
     """Parse untrusted bytes as one message, raising PeerError on any defect."""
+    array = decode_array(encoded, bytes_max=bytes_max, items_max=items_most(kind))
+    return cast("Message", _codec_of(kind)[1](array))
+
+
+def decode_own(
+    kind: type[Message], encoded: bytes, *, bytes_max: int = MESSAGE_BYTES_MAX
+) -> Message:
+    """Parse what we wrote ourselves: it may be as dense as its bounds allow."""
     return cast("Message", _codec_of(kind)[1](decode_array(encoded, bytes_max=bytes_max)))
+
+
+_items_most: dict[object, int] = {}
+
+
+def items_most(hint: object) -> int:
+    """Return how many CBOR items the largest value of a kind is written with."""
+    known = _items_most.get(hint)
+    if known is None:
+        known = _items_most[hint] = _count_items(hint)
+    return known
+
+
+def _count_items(hint: object) -> int:
+    if get_origin(hint) is Annotated:
+        inner, marker, *_ = get_args(hint)
+        if isinstance(marker, Many):
+            return 1 + marker.items_max * items_most(get_args(inner)[0])
+        return 1
+    if get_origin(hint) in (Union, UnionType):
+        # One more than the fields: a union of several writes its kind in front.
+        return 1 + max(items_most(option) for option in get_args(hint))
+    if isinstance(hint, type) and is_dataclass(hint):
+        hints = get_type_hints(hint, include_extras=True)
+        return 1 + sum(items_most(hints[each.name]) for each in fields(hint))
+    return 1
 
 
 _codecs: dict[object, tuple[Write, Read]] = {}
