@@ -254,7 +254,7 @@ assert (
 
 BATCH_BLOCKS_MAX: Final = 64
 BATCH_BYTES_MAX: Final = 4 << 20
-"""Blocks of catch-up that share one synced transaction: seconds of work, and megabytes of writes."""
+"""Blocks of catch-up that share one synced transaction: seconds of work, megabytes of writes."""
 RANGE_BYTES: Final = 768 * 1024
 """What one request for blocks aims at: below one frame, so that ranges seldom come back short."""
 RANGES_ASKED_MAX: Final = 4

@@ -25,6 +25,7 @@ from potp2p.protocol.wire.schema import decode
 from potp2p.services.admission import Admission
 from potp2p.services.authoring import AuthoringService
 from potp2p.services.beacons import BeaconChain
+from potp2p.services.catch_up import nobody_to_ask
 from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.consensus import ConsensusService
 from potp2p.services.consensus_guard import SigningGuard
@@ -228,6 +229,7 @@ class _Parts:
                 if consensus is None
                 else max(REPLICA_PATIENCE_INTERVALS * interval, 1.0)
             ),
+            away=nobody_to_ask if consensus is None else consensus.away,
         )
 
     def mining(

@@ -5,6 +5,7 @@ One owner for validators, miners and observers alike: a validator checks proposa
 its replica decided, the others check and store what arrives sealed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
@@ -21,8 +22,6 @@ from potp2p.protocol.ledger.transition import decode_transaction, transaction_id
 from potp2p.protocol.ledger.validity import (
     block_hash,
     body_of,
-    seal_hash,
-    transactions_root,
     verify_body,
     verify_frame_author,
     verify_seal,
@@ -32,6 +31,7 @@ from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
+from potp2p.services.sealed import verify_parts
 from potp2p.storage.ports import ChainStore
 
 CHECKED_KEPT = 8
@@ -111,26 +111,8 @@ class ChainService:
         header = sealed.block.header
         if header.body.height != self.head.height + 1:
             raise PeerError(RejectionReason.TOO_EARLY, f"sealed block {header.body.height}")
-        if sealed.seal.block_hash != block_hash(header):
-            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
-        if sealed.seal.height != header.body.height or sealed.seal.epoch != header.body.epoch:
-            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
-        if header.body.transactions_root != transactions_root(sealed.block.transactions):
-            raise PeerError(RejectionReason.BAD_BLOCK, "transactions of another block")
-        if header.body.previous_seal_hash != seal_hash(sealed.block.previous_seal):
-            raise PeerError(RejectionReason.BAD_BLOCK, "parent's seal of another block")
+        verify_parts(sealed)
         verify_seal(sealed.seal, self.prospects.nodes, self.chain_id)
-
-    def _kept_for_certificates(self, height: Height) -> dict[bytes, bytes]:
-        """Return what an export of this height needs after the state has moved on."""
-        certificate = self.prospects.certificate
-        if not certificate.ranking:
-            return {}
-        kept = {certificate_name(height): encode(certificate)}
-        name = weights_name(certificate.weights_root)
-        if self.store.get_metadata(name) is None:
-            kept[name] = encode(self.prospects.weights)
-        return kept
 
     async def commit(self, block: Block, seal: Seal) -> None:
         """Store a decided block, its seal and the new state in one synced transaction."""
@@ -151,15 +133,35 @@ class ChainService:
             transaction_ids=tuple(
                 transaction_id(decode_transaction(each).body) for each in block.transactions
             ),
-            metadata=self._kept_for_certificates(body.height),
+            metadata=kept_for_certificates(self.store, self.prospects),
         )
-        self.head_validators = self.prospects.nodes
-        self.head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
-        self.ledger.state_root = outcome.state_root
+        head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
+        self.advance(head, self.prospects.nodes, block.transactions)
+
+    def advance(
+        self, head: Head, validators: tuple[NodeId, ...], included: Sequence[bytes]
+    ) -> None:
+        """Let every service see a head whose block and state are stored, sealed by these seats."""
+        self.head_validators = validators
+        self.head = head
+        self.ledger.state_root = head.state_root
         self._outcomes.clear()
-        self.prospects = self.ledger.prospects(block.header)
-        self.bell.ring(body.height)
-        self.mempool.settle(block.transactions)
+        self.prospects = self.ledger.prospects(head.header)
+        self.bell.ring(head.height)
+        if len(self.mempool):
+            self.mempool.settle(included)
+
+
+def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes, bytes]:
+    """Return what an export of the next height needs after the state has moved on."""
+    certificate = prospects.certificate
+    if not certificate.ranking:
+        return {}
+    kept = {certificate_name(prospects.height): encode(certificate)}
+    name = weights_name(certificate.weights_root)
+    if store.get_metadata(name) is None:
+        kept[name] = encode(prospects.weights)
+    return kept
 
 
 def certificate_name(height: Height) -> bytes:

@@ -9,6 +9,7 @@ says again what it said, bytes and all, and nothing else.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -67,10 +68,11 @@ from potp2p.protocol.wire.consensus import (
     decode_frame,
 )
 from potp2p.protocol.wire.schema import encode
+from potp2p.services.consensus_absence import ask_away, discard_until
 from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock, shelved
 from potp2p.services.consensus_edge import AnswerGate, EarlyFrames, MessageVerifier, NewsBudget
 from potp2p.services.consensus_guard import SigningGuard
-from potp2p.services.consensus_inbox import Adopted, Item, Offered
+from potp2p.services.consensus_inbox import Absence, Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
 from potp2p.services.consensus_records import BlockKept, changes_state
@@ -98,7 +100,7 @@ class ConsensusService:
     streams: Streams
     directory: Directory
     higher_peer: Callable[[NodeId, Height], None] = _ignore_height
-    """Told of validators that claim two heights or more above the one in work."""
+    """Told what validators must have decided that work two heights or more above ours."""
     accuse: Callable[[Accuse], None] = lambda _: None
     """Told of each proven double signature."""
     replica: Replica = field(init=False)
@@ -116,7 +118,7 @@ class ConsensusService:
     _early: EarlyFrames = field(default_factory=EarlyFrames)
     _gate: AnswerGate = field(default_factory=lambda: AnswerGate(STATUS_ANSWER_SECONDS))
     _budget: NewsBudget = field(default_factory=NewsBudget)
-    _effects: deque[Effect] = field(default_factory=deque[Effect])
+    _effects: deque[Effect | Absence] = field(default_factory=deque[Effect | Absence])
     _awaited: dict[Digest, CheckBlock] = field(default_factory=dict[Digest, CheckBlock])
     """Checks whose block is not here yet."""
 
@@ -153,6 +155,10 @@ class ConsensusService:
         done = trio.Event()
         await self._inbox_out.send(Adopted(block, seal, done))
         await done.wait()
+
+    def away(self) -> AbstractAsyncContextManager[None]:
+        """Keep the replica from its work while catch-up stores many blocks."""
+        return ask_away(self._inbox_out)
 
     async def hear_body(self, height: Height, rank: Rank) -> None:
         """Note a valid ranked body that came in the first half of the author window."""
@@ -196,6 +202,8 @@ class ConsensusService:
                     self._step(event)
             case Adopted(block, seal, done):
                 self._adopt(block, seal, done)
+            case Absence():
+                self._effects.append(item)
             case _:
                 assert_never(item)
 
@@ -214,7 +222,7 @@ class ConsensusService:
                 self._on_message(heard, frame)
             case Status():
                 if frame.height > facts.height + 1:
-                    self.higher_peer(heard.source, frame.height)
+                    self.higher_peer(heard.source, Height(frame.height - 1))
                 if self._gate.admits(heard.source, Status, trio.current_time()):
                     seat = ValidatorIndex(facts.validators.index(heard.source))
                     self._step(StatusReceived(seat, frame))
@@ -236,7 +244,7 @@ class ConsensusService:
         facts, statement = self._at.facts, message.statement
         if statement.height > facts.height:
             if statement.height > facts.height + 1:
-                self.higher_peer(heard.source, statement.height)
+                self.higher_peer(heard.source, Height(statement.height - 1))
             self._early.keep(facts.height, statement.height, heard)
             return
         if statement.height < facts.height or self._at.decided is not None:
@@ -319,7 +327,7 @@ class ConsensusService:
         while self._effects:
             await self._carry_out(self._effects.popleft(), nursery)
 
-    async def _carry_out(self, effect: Effect, nursery: trio.Nursery) -> None:
+    async def _carry_out(self, effect: Effect | Absence, nursery: trio.Nursery) -> None:
         match effect:
             case Cast():
                 self._cast(effect)
@@ -339,6 +347,8 @@ class ConsensusService:
                 await self._finish(seal)
             case Accuse():
                 self.accuse(effect)
+            case Absence():
+                await self._stand_aside(effect)
             case _:
                 assert_never(effect)
 
@@ -387,9 +397,27 @@ class ConsensusService:
         self._tasks.cancel()
         self._timers.clear()
         facts = await self.source.decided(kept.block, seal)
+        self._turn(facts, seal.block_hash)
+
+    def _turn(self, facts: HeightStarted, last: Digest) -> None:
+        """Leave a height that is decided and stored, and begin the next."""
         self._awaited.clear()
         self._voice.unpushed.clear()
-        self._shelf.turn(facts.height, seal.block_hash)
+        self._shelf.turn(facts.height, last)
         self._tasks.finish()
-        self._effects = deque(each for each in self._effects if isinstance(each, Accuse))
+        self._effects = deque(each for each in self._effects if isinstance(each, Accuse | Absence))
         self._begin(facts)
+
+    async def _stand_aside(self, absence: Absence) -> None:
+        """Do nothing until others have stored what they have; then go on above it."""
+        self._tasks.cancel()
+        self._timers.clear()
+        absence.left.set()
+        await discard_until(absence.over, self._inbox)
+        facts = self.source.next_height()
+        if facts.height > self._at.facts.height:
+            self._turn(facts, facts.head_hash)
+            return
+        self._awaited.clear()
+        self._tasks.finish()
+        self._effects.extend(self.replica.step(Resumed()))

@@ -1,6 +1,6 @@
 """What may lie in the inbox of the consensus service."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import trio
@@ -33,4 +33,14 @@ class Adopted:
     done: trio.Event
 
 
-Item: TypeAlias = Heard | TimerFired | BlockChecked | BetterBodyHeard | Offered | Adopted
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A wish to store sealed blocks without the replica: it leaves its work until that is over."""
+
+    left: trio.Event = field(default_factory=trio.Event)
+    """Set by the replica: from now on it stores nothing."""
+    over: trio.Event = field(default_factory=trio.Event)
+    """Set by whoever asked: the head may have moved."""
+
+
+Item: TypeAlias = Absence | Heard | TimerFired | BlockChecked | BetterBodyHeard | Offered | Adopted

@@ -2,7 +2,7 @@
 Staying in step: hello with peers, sealed blocks by gossip, ranges of them on request.
 
 A claimed height is only a reason to ask; nothing counts but a block whose seal a quorum signed. A
-peer that sends a bad block is scored and the next one is asked.
+peer that sends a bad block is scored and the next one is asked (`catch_up.py`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,20 +11,12 @@ from dataclasses import dataclass, field
 import trio
 
 from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
-from potp2p.foundation.limits import (
-    BLOCKS_REQUEST_SECONDS,
-    DOUBT_SECONDS,
-    GOSSIP_BYTES_MAX,
-    HELLO_SECONDS,
-    MESSAGE_BYTES_MAX,
-    PEERS_REMEMBERED_MAX,
-)
+from potp2p.foundation.limits import GOSSIP_BYTES_MAX, HELLO_SECONDS, MESSAGE_BYTES_MAX
 from potp2p.foundation.types import Height, NodeId
 from potp2p.network.ports import Directory, Gossip, Heard, StreamProtocol, Streams, Topic
 from potp2p.protocol.ledger.validity import block_hash, verify_seal
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import (
-    BLOCKS_PER_REQUEST_MAX,
     BlockNotice,
     BlocksReply,
     BlocksRequest,
@@ -33,7 +25,10 @@ from potp2p.protocol.wire.exchange import (
     SealedBlock,
 )
 from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.catch_up import Away, CatchUp, nobody_to_ask
 from potp2p.services.chain import ChainService
+from potp2p.services.peer_heights import PeerHeights
+from potp2p.services.sealed import join_sealed
 from potp2p.storage.ports import ChainStore
 
 REPLY_OVERHEAD_BYTES = 4096
@@ -45,7 +40,7 @@ Adopt = Callable[[Block, Seal], Awaitable[None]]
 
 @dataclass(slots=True)
 class SyncService:
-    """Owner of what peers say about their heights."""
+    """Hears and tells how far the chain is."""
 
     own: NodeId
     chain: ChainService
@@ -58,13 +53,21 @@ class SyncService:
     adopt: Adopt
     patience_seconds: float
     """How long a block may be missing before peers are asked; replicas get theirs by vote."""
-    _heights: dict[NodeId, Height] = field(default_factory=dict[NodeId, Height])
-    _doubted: dict[NodeId, float] = field(default_factory=dict[NodeId, float])
-    """Until when a peer is asked last: it did not serve what it claimed to have."""
-    _news: trio.Event = field(default_factory=trio.Event)
+    away: Away = nobody_to_ask
+    """Takes a replica from its work while ranges of blocks are stored."""
+    heights: PeerHeights = field(default_factory=PeerHeights)
+    catch_up: CatchUp = field(init=False)
     _sealed: trio.MemoryReceiveChannel[Heard] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.catch_up = CatchUp(
+            self.chain,
+            self.streams,
+            self.directory,
+            self.heights,
+            self.away,
+            self.patience_seconds,
+        )
         self.streams.serve(StreamProtocol.HELLO, self.answer_hello)
         self.streams.serve(StreamProtocol.BLOCKS, self.answer_blocks)
         self._sealed = self.gossip.subscribe(Topic.BLOCKS, self.validate_sealed)
@@ -72,9 +75,7 @@ class SyncService:
     @property
     def target_height(self) -> Height | None:
         """Return the highest height that a peer claims who kept his word; None without one."""
-        now = trio.current_time()
-        believed = [at for peer, at in self._heights.items() if self._doubted.get(peer, now) <= now]
-        return max(believed, default=None)
+        return self.heights.target
 
     async def run(self) -> None:
         """Greet, listen and fetch; ends by cancellation."""
@@ -82,7 +83,7 @@ class SyncService:
             nursery.start_soon(self._greet)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._announce)
-            nursery.start_soon(self._catch_up)
+            nursery.start_soon(self.catch_up.run)
 
     def hello(self) -> Hello:
         """Return who we are."""
@@ -97,18 +98,11 @@ class SyncService:
     async def answer_blocks(self, _peer: NodeId, body: bytes) -> bytes:
         """Serve sealed blocks of a range, as many as fit one frame."""
         request = decode(BlocksRequest, body)
-        found: list[bytes] = []
+        await trio.lowlevel.checkpoint()
         room = MESSAGE_BYTES_MAX - REPLY_OVERHEAD_BYTES
-        for height in range(request.first, request.first + request.count):
-            await trio.lowlevel.checkpoint()
-            stored = self.store.block(Height(height))
-            if stored is None:
-                break
-            room -= len(stored[0]) + len(stored[1])
-            if room < 0:
-                break
-            found.append(encode(SealedBlock(decode(Block, stored[0]), decode(Seal, stored[1]))))
-        return encode(BlocksReply(tuple(found)))
+        stored = self.store.blocks(request.first, request.count, room)
+        # The bytes go out as they were stored: the asker decodes them, we need not.
+        return encode(BlocksReply(tuple(join_sealed(*each) for each in stored)))
 
     def validate_sealed(self, message: bytes) -> None:
         """Check a gossiped block without waiting; its seal is checked where it follows the head."""
@@ -136,33 +130,21 @@ class SyncService:
             raise PeerError(RejectionReason.WRONG_CHAIN, "peer of another network")
         if hello.role in (Role.BOOTSTRAP, Role.CLIENT):
             return
-        self._heights.pop(peer, None)
-        self.hear_of(peer, hello.height)
+        self.heights.say(peer, hello.height)
 
     def hear_of(self, peer: NodeId, height: Height) -> None:
-        """Note a claimed height; a peer's claims by gossip only rise."""
-        if peer not in self._heights and len(self._heights) >= PEERS_REMEMBERED_MAX:
-            return
-        self._heights[peer] = max(height, self._heights.get(peer, height))
-        if height > self.chain.head.height:
-            self._news.set()
-
-    def _doubt(self, peer: NodeId) -> None:
-        """Forget a claim that was not kept; its next one counts less for a while."""
-        self._heights.pop(peer, None)
-        if len(self._doubted) < PEERS_REMEMBERED_MAX:
-            self._doubted[peer] = trio.current_time() + DOUBT_SECONDS
+        """Note a height that a peer claims to have decided."""
+        self.heights.rise(peer, height)
 
     async def _greet(self) -> None:
         """Ask every peer for its height now and then, sooner while none has answered."""
         while True:
             connected = self.directory.peers()
-            for gone in self._heights.keys() - set(connected):
-                del self._heights[gone]
+            self.heights.keep_only(connected)
             async with trio.open_nursery() as nursery:
                 for peer in connected:
                     nursery.start_soon(self._greet_one, peer)
-            await trio.sleep(HELLO_SECONDS if self._heights else HELLO_SECONDS / 5)
+            await trio.sleep(HELLO_SECONDS if self.heights.claims else HELLO_SECONDS / 5)
 
     async def _greet_one(self, peer: NodeId) -> None:
         try:
@@ -207,78 +189,20 @@ class SyncService:
             elif height > self.chain.head.height:
                 self.hear_of(heard.source, height)
 
-    async def _take(self, source: NodeId, sealed: SealedBlock) -> bool:
-        try:
-            self.chain.verify_sealed(sealed)
-        except PeerError as error:
-            if error.reason is RejectionReason.TOO_EARLY:
-                return False
-            self.directory.penalise(source, error)
-            self._doubt(source)
-            return False
-        await self.adopt(sealed.block, sealed.seal)
-        return True
-
-    async def _catch_up(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news = trio.Event()
-            before = self.chain.head.height
-            with trio.move_on_after(self.patience_seconds):
-                # A block may be on its way by vote or gossip: ask only when it stays away.
-                await self.chain.bell.wait_above(before)
-            while self._peer_ahead() is not None:
-                if not await self._fetch_range():
-                    break
-
-    def _peer_ahead(self) -> NodeId | None:
-        ahead = [peer for peer, at in self._heights.items() if at > self.chain.head.height]
-        if not ahead:
-            return None
-        now = trio.current_time()
-        for over in [peer for peer, until in self._doubted.items() if until <= now]:
-            del self._doubted[over]
-        ahead = [peer for peer in ahead if peer not in self._doubted] or ahead
-        # Spread the asking: which peer serves depends on the height that is asked for.
-        return sorted(ahead)[self.chain.head.height % len(ahead)]
-
-    async def _fetch_range(self) -> bool:
-        """Fetch and adopt what one peer has above our head; False to wait for news."""
-        peer = self._peer_ahead()
-        if peer is None:
-            return False
-        request = BlocksRequest(Height(self.chain.head.height + 1), BLOCKS_PER_REQUEST_MAX)
-        try:
-            answer = await self.streams.request(
-                peer,
-                StreamProtocol.BLOCKS,
-                encode(request),
-                deadline_seconds=BLOCKS_REQUEST_SECONDS,
-            )
-            reply = decode(BlocksReply, answer)
-        except PeerError as error:
-            self.directory.penalise(peer, error)
-            self._doubt(peer)
-            return True
-        except UnreachableError:
-            self._doubt(peer)
-            return True
-        advanced = False
-        for encoded in reply.blocks:
+    async def _take(self, source: NodeId, sealed: SealedBlock) -> None:
+        """Store the next block, unless catch-up is at it."""
+        if self.catch_up.storing.locked():
+            self.hear_of(source, sealed.seal.height)
+            return
+        async with self.catch_up.storing:
             try:
-                sealed = decode(SealedBlock, encoded)
+                self.chain.verify_sealed(sealed)
             except PeerError as error:
-                self.directory.penalise(peer, error)
-                break
-            if sealed.block.header.body.height <= self.chain.head.height:
-                continue
-            if not await self._take(peer, sealed):
-                break
-            advanced = True
-        if not advanced and self._heights.get(peer, Height(0)) > self.chain.head.height:
-            # It claimed a height that it does not serve.
-            self._doubt(peer)
-        return True
+                if error.reason is not RejectionReason.TOO_EARLY:
+                    self.directory.penalise(source, error)
+                    self.heights.doubt(source)
+                return
+            await self.adopt(sealed.block, sealed.seal)
 
 
 def _decode_news(message: bytes) -> SealedBlock | BlockNotice:

@@ -225,7 +225,7 @@ async def test_claims_of_a_higher_chain_are_passed_to_catch_up_and_not_believed(
 
     assert await attack.outcome() == []
     liar: NodeId = key_of(LIAR).node_id
-    assert attack.victim.higher == [(liar, 500), (liar, 300)]
+    assert attack.victim.higher == [(liar, 500), (liar, 299)]
     nursery.cancel_scope.cancel()
 
 

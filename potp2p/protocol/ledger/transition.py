@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.limits import TRANSACTION_BYTES_MAX
+from potp2p.foundation.limits import SIGNATURE_BYTES, TRANSACTION_BYTES_MAX
 from potp2p.foundation.types import Amount, ChainId, Digest, TaskId
 from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import KeyPair, account_of
@@ -56,6 +56,9 @@ from potp2p.protocol.wire.transactions import (
 )
 
 ID_DOMAIN: Final = "potp2p/transaction-id/1"
+_SIGNATURE_HEAD: Final = bytes((0x58, SIGNATURE_BYTES))
+"""CBOR head of the signature, which ends a transaction; one byte of an array head begins it."""
+_SIGNATURE_PART: Final = len(_SIGNATURE_HEAD) + SIGNATURE_BYTES
 
 
 def decode_transaction(encoded: bytes) -> Transaction:
@@ -66,6 +69,12 @@ def decode_transaction(encoded: bytes) -> Transaction:
 def transaction_id(body: TransactionBody) -> Digest:
     """Return the id of a statement: it leaves the signature out, so one statement has one id."""
     return tagged_hash(ID_DOMAIN, encode(body))
+
+
+def statement_id(encoded: bytes) -> Digest:
+    """Return the id from the bytes of a whole transaction that was decoded before: two slices."""
+    assert encoded[-_SIGNATURE_PART:].startswith(_SIGNATURE_HEAD), "not a transaction"
+    return tagged_hash(ID_DOMAIN, encoded[1:-_SIGNATURE_PART])
 
 
 def is_free(action: Action) -> bool:
