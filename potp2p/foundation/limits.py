@@ -197,7 +197,9 @@ DATABASE_BYTES_FIRST: Final = 1 << 28
 DATABASE_BYTES_MAX: Final = 1 << 42
 """4 TiB: years of full blocks, and far below what a 64-bit process may map."""
 JOURNAL_BYTES_MAX: Final = 64 << 20
-"""Everything one height can write: a few blocks of 1 MiB and the votes of many views."""
+"""Between two rewritings that keep only what still matters: never reached by honest means."""
+JOURNAL_BYTES_KEPT: Final = 4 << 20
+"""A journal file that grew beyond this is cut when it is used again."""
 JOURNAL_ENTRY_BYTES_MAX: Final = 2 * BLOCK_BYTES_MAX
 """A proposal with its justification."""
 SAFETY_RECORD_BYTES_MAX: Final = 4_096 - 24

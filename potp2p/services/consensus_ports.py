@@ -12,7 +12,10 @@ class Journal(Protocol):
     """Append-only record of everything that changed the replica at the height in work."""
 
     def entries(self) -> Sequence[bytes]:
-        """Return what survived, oldest first; a torn tail is gone, damage before it was refused."""
+        """Return what survived the last stop, oldest first; a torn tail is gone."""
+
+    def size(self) -> int:
+        """Return how many bytes the journal takes."""
 
     def append(self, body: bytes) -> None:
         """Write at the end; durable only after `sync`."""
@@ -22,6 +25,9 @@ class Journal(Protocol):
 
     def reset(self) -> None:
         """Forget everything: the height is decided and stored elsewhere."""
+
+    async def rewrite(self, bodies: Sequence[bytes]) -> None:
+        """Replace everything by these; durable on return, and a crash leaves the old or the new."""
 
 
 class SafetyRecord(Protocol):

@@ -1,6 +1,6 @@
 """What a machine's disk does to its owner: it forgets, fills up, fails, stalls, or loses power."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, unique
 from random import Random
@@ -106,6 +106,19 @@ class MemoryJournal:
             self.unsynced = self.unsynced[end:]
             self._undone = None
             self.order.append("journal")
+
+        await self.disk.write(apply)
+
+    def size(self) -> int:
+        """Return how many bytes the journal takes."""
+        return sum(len(each) for each in (*self.synced, *self.unsynced))
+
+    async def rewrite(self, bodies: Sequence[bytes]) -> None:
+        """Replace everything by these; a crash leaves the old or the new."""
+
+        def apply() -> None:
+            self.synced, self.unsynced, self._undone = list(bodies), [], None
+            self.order.append("rewrite")
 
         await self.disk.write(apply)
 

@@ -5,11 +5,11 @@ Two slots are written in turn and carry a rising number, so a torn write spoils 
 was older. A file in which neither slot reads is damage, and a node that goes on could sign twice.
 """
 
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 from zlib import crc32
@@ -18,7 +18,8 @@ import trio
 
 from potp2p.foundation.errors import UnsafeError
 from potp2p.foundation.limits import SAFETY_RECORD_BYTES_MAX
-from potp2p.storage.files import operating, sync_folder, write_all
+from potp2p.storage.files import Files, LocalFiles, operating
+from potp2p.storage.journal import REPAIR_HINT
 
 MAGIC: Final = b"safe"
 HEADER: Final = struct.Struct(">4sQII")
@@ -35,6 +36,7 @@ class SafetyFile:
     """The safety record of one data folder; made by `open`."""
 
     path: Path
+    _files: Files
     _descriptor: int
     _body: bytes | None
     _number: int
@@ -43,18 +45,18 @@ class SafetyFile:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
+    def open(cls, path: Path, files: Files | None = None) -> Iterator[Self]:
         """Open or create the file; UnsafeError when it holds something that does not read."""
+        files = LocalFiles() if files is None else files
         with operating(path, "open the safety record"):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = files.open(path)
         try:
             with operating(path, "read the safety record"):
-                sync_folder(path.parent)
-                content = os.pread(descriptor, SLOTS * SLOT_BYTES + 1, 0)
-            yield cls(path, descriptor, *_recover(path, content))
+                files.sync_folder(path.parent)
+                content = files.read(descriptor, SLOTS * SLOT_BYTES + 1)
+            yield cls(path, files, descriptor, *_recover(path, content))
         finally:
-            os.close(descriptor)
+            files.close(descriptor)
 
     def read(self) -> bytes | None:
         """Return what was written last; None if nothing ever was."""
@@ -64,15 +66,15 @@ class SafetyFile:
         """Return once the new content would survive a power cut."""
         assert 0 < len(body) <= SAFETY_RECORD_BYTES_MAX, len(body)
         async with self._order:
-            await trio.to_thread.run_sync(self._write_slot, body, self._number + 1)
+            await self._files.aside(partial(self._write_slot, body, self._number + 1))
             self._number += 1
             self._body = body
 
     def _write_slot(self, body: bytes, number: int) -> None:
         slot = _encode(body, number).ljust(SLOT_BYTES, b"\x00")
         with operating(self.path, "write the safety record"):
-            write_all(self._descriptor, slot, number % SLOTS * SLOT_BYTES)
-            os.fdatasync(self._descriptor)
+            self._files.write(self._descriptor, slot, number % SLOTS * SLOT_BYTES)
+            self._files.sync(self._descriptor)
 
 
 def _encode(body: bytes, number: int) -> bytes:
@@ -101,5 +103,5 @@ def _recover(path: Path, content: bytes) -> tuple[bytes | None, int]:
         return max(found, key=lambda slot: slot[1])
     # The very first write may have been torn: it went to slot 1 and nothing left on its strength.
     if len(content) > SLOTS * SLOT_BYTES or content[:SLOT_BYTES].strip(b"\x00"):
-        raise UnsafeError(f"{path}: what was signed last cannot be read; not signing again")
+        raise UnsafeError(f"{path}: what was signed last cannot be read; {REPAIR_HINT}")
     return None, 0
