@@ -49,3 +49,45 @@ def modes(
     from cli.work.bench import show_modes
 
     return show_modes(rounds, seed, json_output=json_output)
+
+
+@application.command("consensus")
+def consensus(
+    validators: Validators = 4,
+    transactions_per_block: Annotated[
+        int, typer.Option("--transactions-per-block", help="At most; 0 measures empty blocks.")
+    ] = 100,
+    seconds: Annotated[int, typer.Option("--seconds", help="Length of the window.")] = 20,
+    dead: Annotated[int, typer.Option("--dead", help="Validators that die before it.")] = 0,
+    rate: Annotated[
+        int, typer.Option("--rate", help="Transactions a second, open loop; 0 saturates.")
+    ] = 0,
+    latency_milliseconds: Annotated[
+        int, typer.Option("--latency-milliseconds", help="Emulated, one way, between nodes.")
+    ] = 0,
+    bandwidth_megabits: Annotated[
+        int, typer.Option("--bandwidth-megabits", help="Emulated uplink of a node; 0: no bound.")
+    ] = 0,
+    lose_primary: Annotated[
+        bool, typer.Option("--lose-primary", help="Kill the primary: the longest gap it leaves.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Kill and start a validator: until its vote counts.")
+    ] = False,
+    json_output: Json = False,
+) -> int:
+    """Measure finality and throughput of real validators at an interval of zero."""
+    from cli.work.bench import ConsensusFlags, show_consensus
+
+    flags = ConsensusFlags(
+        validators,
+        transactions_per_block,
+        seconds,
+        dead,
+        rate,
+        latency_milliseconds,
+        bandwidth_megabits,
+        lose_primary,
+        restart,
+    )
+    return show_consensus(flags, json_output=json_output)

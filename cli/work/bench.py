@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +11,12 @@ import trio
 from cli.exits import ExitCode
 from cli.output import print_document, print_lines
 from cli.work.signals import run_until_signal
+from potp2p.benchmarks.consensus import (
+    ConsensusPlan,
+    consensus_lines,
+    measure_consensus,
+    verify_consensus_plan,
+)
 from potp2p.benchmarks.footprint import (
     FootprintPlan,
     footprint_lines,
@@ -59,6 +66,43 @@ def show_modes(rounds: int, seed: int, *, json_output: bool) -> int:
         return await compare_modes(plan)
 
     return _show(measure, modes_lines, json_output=json_output)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusFlags:
+    """What the command line said."""
+
+    validators: int
+    transactions_per_block: int
+    seconds: int
+    dead: int
+    rate: int
+    latency_milliseconds: int
+    bandwidth_megabits: int
+    lose_primary: bool
+    restart: bool
+
+
+def show_consensus(flags: ConsensusFlags, *, json_output: bool) -> int:
+    """Measure validators that agree."""
+
+    async def measure(folder: Path) -> Document:
+        plan = ConsensusPlan(
+            validators=flags.validators,
+            transactions_per_block=flags.transactions_per_block,
+            seconds=flags.seconds,
+            folder=folder,
+            dead=flags.dead,
+            rate=flags.rate,
+            latency_milliseconds=flags.latency_milliseconds,
+            bandwidth_megabits=flags.bandwidth_megabits,
+            lose_primary=flags.lose_primary,
+            restart=flags.restart,
+        )
+        verify_consensus_plan(plan)
+        return await measure_consensus(plan)
+
+    return _show(measure, consensus_lines, json_output=json_output)
 
 
 def _show(

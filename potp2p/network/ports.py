@@ -43,6 +43,8 @@ class StreamProtocol(StrEnum):
     """Request: the certificate of a height with its proofs."""
     SUBMIT = "submit"
     """Request: take this transaction."""
+    SUBMIT_MANY = "submit-many"
+    """Request: take these transactions; answered by those that were refused."""
     CONSENSUS = "consensus"
     """Posts: votes and proposals between validators."""
     BODIES = "bodies"

@@ -40,6 +40,7 @@ from potp2p.storage.lock import lock_folder
 from potp2p.storage.notebook import LmdbNotebook
 from potp2p.storage.safety import SafetyFile
 from potp2p.workers.devices import discover_names
+from potp2p.workers.ports import WorkerFleet
 from potp2p.workers.supervisor import Workers
 
 GENESIS_FILE: Final = "genesis.cbor"
@@ -53,16 +54,17 @@ async def run_node(
     launch: Launch,
     faces: Sequence[Face] = (),
     *,
+    workers: WorkerFleet | None = None,
     task_status: TaskStatus[Node] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run until cancelled or until a face returns."""
+    """Run until cancelled or until a face returns; workers of one's own stand in for devices."""
     with ExitStack() as stack:
         stack.enter_context(lock_folder(launch.data_folder))
         genesis = _read_genesis(launch.data_folder)
         secret = _read_identity(launch.data_folder)
         network = Network(_network_configuration(launch, secret, genesis))
         logbook = LogBook(time.time, launch.log)
-        workers = await _open_workers(launch, logbook)
+        workers = workers or await _open_workers(launch, logbook)
         adapters = _open_adapters(stack, launch, network, workers, logbook)
         await _store_genesis(adapters, genesis)
         node = build(_plan(launch, secret, genesis), adapters)
@@ -126,7 +128,7 @@ def _open_adapters(
     stack: ExitStack,
     launch: Launch,
     network: Network,
-    workers: Workers | None,
+    workers: WorkerFleet | None,
     logbook: LogBook,
 ) -> Adapters:
     folder = launch.data_folder

@@ -14,5 +14,7 @@ class Programs:
     bootstrap: tuple[str, ...] = (_PYTHON, "-m", "bootstrap.main")
     evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.measure")
     central: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.central")
+    validator: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_node")
+    load: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_load")
     display: str = "potp2p"
     """How a person would type the first."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import trio
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.limits import BLOCK_BYTES_MAX
+from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
 from potp2p.foundation.types import GENESIS_HEIGHT, Digest, Height, Rank, ValidatorIndex, View
 from potp2p.network.ports import Directory, Heard, StreamProtocol, Streams
 from potp2p.protocol.crypto.beacon import NO_REVEAL
@@ -60,6 +60,8 @@ class AuthoringService:
     """None where this node is no validator."""
     better_body_heard: Callable[[Height, Rank], Awaitable[None]] | None
     """Tells the replica of a ranked body, early in the window, for its refusal rule."""
+    transactions_max: int = BLOCK_TRANSACTIONS_MAX
+    """How many transactions this node puts into a block of its own at most."""
     _heard: dict[Rank, AuthoredBody] = field(default_factory=dict[Rank, AuthoredBody])
     _heard_height: Height = GENESIS_HEIGHT
     _parent_decided: float = 0.0
@@ -140,6 +142,7 @@ class AuthoringService:
             rank,
             chain.mempool.candidates(),
             chain.mempool.is_verified,
+            self.transactions_max,
         )
         chain.mempool.refuse(outcome.refused)
         body = BlockBody(

@@ -76,6 +76,7 @@ from potp2p.services.consensus_inbox import Absence, Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
 from potp2p.services.consensus_records import BlockKept, changes_state
+from potp2p.services.consensus_stages import Observe, Stage, ignore_stage
 from potp2p.services.consensus_status import status_of
 from potp2p.services.consensus_tasks import HeightTasks
 from potp2p.services.consensus_timers import TimerTable
@@ -103,6 +104,7 @@ class ConsensusService:
     """Told what validators must have decided that work two heights or more above ours."""
     accuse: Callable[[Accuse], None] = lambda _: None
     """Told of each proven double signature."""
+    observe: Observe = ignore_stage
     replica: Replica = field(init=False)
     view_changes: int = 0
     """Views entered beyond 0 since the start."""
@@ -356,7 +358,9 @@ class ConsensusService:
         validators = self._at.facts.validators
         match effect:
             case Broadcast(frame):
-                self._voice.broadcast(validators, frame)
+                proposed = self._voice.broadcast(validators, frame)
+                if proposed is not None:
+                    self.observe(Stage.PROPOSED, proposed.block, None)
             case Send(to, frame):
                 self._voice.send(validators[to], frame)
             case FetchBlock(height):
@@ -396,7 +400,9 @@ class ConsensusService:
             return
         self._tasks.cancel()
         self._timers.clear()
+        self.observe(Stage.DECIDED, kept.block, seal)
         facts = await self.source.decided(kept.block, seal)
+        self.observe(Stage.STORED, kept.block, seal)
         self._turn(facts, seal.block_hash)
 
     def _turn(self, facts: HeightStarted, last: Digest) -> None:

@@ -13,7 +13,7 @@ from potp2p.protocol.wire.consensus import (
     Proposal,
     encode_frame,
 )
-from potp2p.services.consensus_blocks import BlockShelf
+from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock
 
 ASKED_AT_ONCE = 2
 """Peers asked for a missing block in one go; the next tick asks others."""
@@ -34,16 +34,22 @@ class Voice:
         """Post a frame to one validator."""
         self.streams.post(peer, StreamProtocol.CONSENSUS, encode_frame(frame))
 
-    def broadcast(self, validators: Sequence[NodeId], frame: ConsensusFrame) -> None:
-        """Post a frame to all others; the first time, an own block goes ahead of its proposal."""
+    def broadcast(self, validators: Sequence[NodeId], frame: ConsensusFrame) -> ShelvedBlock | None:
+        """
+        Post a frame to all others; the first time, an own block goes ahead of its proposal.
+
+        Returns the block that went.
+        """
+        ahead: ShelvedBlock | None = None
         if isinstance(frame, Proposal) and frame.statement.block_hash in self.unpushed:
-            kept = self.shelf.held[frame.statement.block_hash]
-            self.unpushed.discard(kept.block_hash)
-            self.broadcast(validators, BlockPush(kept.height, kept.encoded))
+            ahead = self.shelf.held[frame.statement.block_hash]
+            self.unpushed.discard(ahead.block_hash)
+            self.broadcast(validators, BlockPush(ahead.height, ahead.encoded))
         encoded = encode_frame(frame)
         for peer in validators:
             if peer != self.node:
                 self.streams.post(peer, StreamProtocol.CONSENSUS, encoded)
+        return ahead
 
     def fetch(self, validators: Sequence[NodeId], fetch: FetchBlock) -> None:
         """Ask some of those who should have a block, others the next time."""

@@ -13,6 +13,7 @@ from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableErro
 from potp2p.foundation.limits import (
     GOSSIP_BYTES_MAX,
     HANDS_AT_ONCE_MAX,
+    REQUEST_BYTES_MAX,
     SAY_AGAIN_BLOCKS,
     SUBMIT_SECONDS,
     SUBMIT_VALIDATORS,
@@ -24,12 +25,20 @@ from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.transition import sign_transaction
 from potp2p.protocol.wire.exchange import TransactionBatch
 from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.submission import (
+    REFUSAL_BYTES_MAX,
+    Refusal,
+    Submission,
+    SubmissionReceipt,
+)
 from potp2p.protocol.wire.transactions import Free, TransactionBody
 from potp2p.services.chain import ChainService
 from potp2p.services.mempool import Mempool
 
 BATCH_OVERHEAD_BYTES = 16
 TRANSACTION_OVERHEAD_BYTES = 5
+CHECKED_AT_ONCE = 16
+"""Signatures checked before others get their turn: two milliseconds."""
 
 
 @dataclass(slots=True)
@@ -53,6 +62,7 @@ class OutboxService:
 
     def __post_init__(self) -> None:
         self.streams.serve(StreamProtocol.SUBMIT, self.answer)
+        self.streams.serve(StreamProtocol.SUBMIT_MANY, self.answer_many)
         self._heard = self.gossip.subscribe(Topic.TRANSACTIONS, self.validate)
         self._to_hand, self._handing = trio.open_memory_channel[bytes](1024)
 
@@ -92,6 +102,22 @@ class OutboxService:
         if self.mempool.add(body):
             self._queue(body)
         return b""
+
+    async def answer_many(self, _peer: NodeId, body: bytes) -> bytes:
+        """Take transactions in order; one that may not wait here is named, a bad one ends it."""
+        submission = decode(Submission, body, bytes_max=REQUEST_BYTES_MAX)
+        refused: list[Refusal] = []
+        for index, encoded in enumerate(submission.transactions):
+            if index % CHECKED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            try:
+                if self.mempool.add(encoded):
+                    self._queue(encoded)
+            except PeerError as error:
+                if error.reason is not RejectionReason.RATE:
+                    raise
+                refused.append(Refusal(index, error.detail[:REFUSAL_BYTES_MAX]))
+        return encode(SubmissionReceipt(tuple(refused)))
 
     def validate(self, message: bytes) -> None:
         """

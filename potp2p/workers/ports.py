@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
 
+import trio
+from trio_typing import TaskStatus
+
 from potp2p.training.commands import Command
 from potp2p.training.reports import Progress, Report
 
@@ -64,3 +67,10 @@ class Workers(Protocol):
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """Return one entry per device."""
+
+
+class WorkerFleet(Workers, Protocol):
+    """Workers with the processes behind them, as the node runs them."""
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the processes; ends by cancellation, with every process ended."""

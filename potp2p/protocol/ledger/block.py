@@ -162,9 +162,19 @@ class Ledger:
         rank: Rank,
         candidates: Sequence[bytes],
         verified: Verified,
+        transactions_max: int = BLOCK_TRANSACTIONS_MAX,
     ) -> Outcome:
         """Put a block together: take what applies, in order, up to the limits."""
-        return self._run(parent, height, author, rank, candidates, verified, strict=False)
+        return self._run(
+            parent,
+            height,
+            author,
+            rank,
+            candidates,
+            verified,
+            strict=False,
+            transactions_max=transactions_max,
+        )
 
     def execute(  # noqa: PLR0913
         self,
@@ -197,13 +207,14 @@ class Ledger:
         verified: Verified,
         *,
         strict: bool,
+        transactions_max: int = BLOCK_TRANSACTIONS_MAX,
     ) -> Outcome:
         state = self.state()
         if self._open(state, parent) != height:
             raise PeerError(RejectionReason.BAD_BLOCK, f"height {height} does not follow")
         revealer = None if parent is None else parent.frame.primary
         context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
-        batch = _Batch(state, context, verified)
+        batch = _Batch(state, context, verified, transactions_max)
         for encoded in candidates:
             if strict:
                 batch.take(encoded)
@@ -231,6 +242,7 @@ class _Batch:
     state: State
     context: BlockContext
     verified: Verified
+    transactions_max: int
     tips: int = 0
     block_bytes: int = BODY_RESERVE_BYTES
     included: list[bytes] = field(default_factory=list[bytes])
@@ -239,7 +251,7 @@ class _Batch:
     def has_room(self, encoded: bytes) -> bool:
         """Tell whether another transaction fits the limits of a block."""
         size = self.block_bytes + len(encoded) + TRANSACTION_OVERHEAD_BYTES
-        return size <= BLOCK_BYTES_MAX and len(self.included) < BLOCK_TRANSACTIONS_MAX
+        return size <= BLOCK_BYTES_MAX and len(self.included) < self.transactions_max
 
     def take(self, encoded: bytes) -> None:
         """Apply one transaction, whole or not at all; PeerError where it does not apply."""
