@@ -91,3 +91,23 @@ def consensus(
         restart,
     )
     return show_consensus(flags, json_output=json_output)
+
+
+@application.command("sync")
+def sync(
+    blocks: Annotated[int, typer.Option("--blocks", help="Length of the chain.")] = 1_000,
+    transactions_per_block: Annotated[
+        int, typer.Option("--transactions-per-block", help="Transfers in every block.")
+    ] = 100,
+    peers: Annotated[int, typer.Option("--peers", help="Nodes that serve the chain.")] = 2,
+    as_validator: Annotated[
+        bool, typer.Option("--as-validator", help="The newcomer holds a seat.")
+    ] = False,
+    json_output: Json = False,
+) -> int:
+    """Measure how fast a new node fetches, checks, executes and stores a chain."""
+    from cli.work.bench import show_sync
+
+    return show_sync(
+        blocks, transactions_per_block, peers, as_validator=as_validator, json_output=json_output
+    )

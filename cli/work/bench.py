@@ -30,6 +30,7 @@ from potp2p.benchmarks.memory import (
     verify_memory_plan,
 )
 from potp2p.benchmarks.modes import ModesPlan, compare_modes, modes_lines, verify_modes_plan
+from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
 
 Document = dict[str, object]
 _Lines = Callable[[Document], list[str]]
@@ -103,6 +104,24 @@ def show_consensus(flags: ConsensusFlags, *, json_output: bool) -> int:
         return await measure_consensus(plan)
 
     return _show(measure, consensus_lines, json_output=json_output)
+
+
+def show_sync(
+    blocks: int,
+    transactions_per_block: int,
+    peers: int,
+    *,
+    as_validator: bool,
+    json_output: bool,
+) -> int:
+    """Measure a node that catches up."""
+
+    async def measure(folder: Path) -> Document:
+        plan = SyncPlan(blocks, transactions_per_block, peers, as_validator, folder)
+        verify_sync_plan(plan)
+        return await measure_sync(plan)
+
+    return _show(measure, sync_lines, json_output=json_output)
 
 
 def _show(
