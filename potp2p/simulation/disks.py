@@ -33,6 +33,8 @@ class Disk:
     operations: int = 0
     failing: str | None = None
     """Why nothing can be written now; None while writing works."""
+    failed_for: str | None = None
+    """Why the last write failed that did."""
     cut_at: int | None = None
     """Number of the operation in which power fails."""
     cut_after: bool = False
@@ -55,6 +57,7 @@ class Disk:
     def verify_writable(self) -> None:
         """Raise while nothing can be written."""
         if self.failing is not None:
+            self.failed_for = self.failing
             raise OperatingError(self.failing)
 
     async def write(self, apply: Callable[[], None]) -> None:

@@ -6,7 +6,8 @@ from typing import Final
 
 import trio
 
-from potp2p.foundation.types import POT, Amount, ChainId, Cycle, NodeId, PartsPerMillion
+from potp2p.foundation.types import POT, Amount, ChainId, Cycle, Epoch, NodeId, PartsPerMillion
+from potp2p.protocol.crypto.beacon import beacon_seed, chain_anchor
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.block import Outcome
@@ -19,6 +20,9 @@ from potp2p.protocol.wire.schema import decode, encode
 
 START_SECONDS: Final = 1_767_225_600.0
 CLIENT_MONEY: Final = Amount(1_000 * POT)
+CYCLE_BLOCKS: Final = 5
+EPOCH_CYCLES: Final = 2
+LOTTERY_CYCLES: Final = 100
 SPONSOR_MONEY: Final = Amount(500 * POT)
 
 
@@ -50,6 +54,29 @@ def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
         package_deadline=30,
     )
     return replace(genesis, training=training)
+
+
+def short_lived(genesis: Genesis) -> Genesis:
+    """Return the same network with cycles and epochs so short that every run crosses some."""
+    length = CYCLE_BLOCKS * EPOCH_CYCLES
+    secrets = {key_of(name).node_id: key_of(name).secret for name in _names(genesis)}
+    return replace(
+        genesis,
+        consensus=replace(
+            genesis.consensus,
+            cycle_blocks=CYCLE_BLOCKS,
+            epoch_cycles=EPOCH_CYCLES,
+            lottery_cycles=LOTTERY_CYCLES,
+        ),
+        validators=tuple(
+            replace(each, anchor=chain_anchor(beacon_seed(secrets[each.node], Epoch(0)), length))
+            for each in genesis.validators
+        ),
+    )
+
+
+def _names(genesis: Genesis) -> list[str]:
+    return [f"validator-{index}" for index in range(len(genesis.validators))]
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from potp2p.protocol.wire.exchange import Role
 from potp2p.services.logbook import LogBook
 from potp2p.simulation.disks import Disk, Kept, MemoryJournal, MemoryRecord
 from potp2p.simulation.genesis import START_SECONDS, first_state, key_of, unix_seconds
-from potp2p.simulation.network import MemoryHub, MemoryNetwork
+from potp2p.simulation.network import Address, MemoryHub, MemoryNetwork
 from potp2p.simulation.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
 from potp2p.simulation.workers import FakeWorkers
 
@@ -82,7 +82,7 @@ class Machine:
         self.journal.crash()
         if self.store.head() is None:
             self.store.plant(self.first or first_state(self.genesis))
-        self.network = self.hub.attach(self.node_id, address=self.address)
+        self.network = self.hub.attach(self.node_id, address=self._alias)
         self.node = build(self._plan(), self._adapters())
         self.scope = trio.CancelScope()
         self.is_running = True
@@ -91,8 +91,13 @@ class Machine:
             self.tamper(self)
 
     @property
-    def address(self) -> str | None:
-        """Return where the hub finds it when another machine bears the same key."""
+    def address(self) -> Address:
+        """Return where the hub finds it."""
+        return self.node_id if self._alias is None else self._alias.encode()
+
+    @property
+    def _alias(self) -> str | None:
+        """Return what tells it from another machine that bears the same key."""
         return None if self.identity is None else self.name
 
     async def run(self, node: Node, scope: trio.CancelScope) -> None:
@@ -105,7 +110,7 @@ class Machine:
         """End the process as SIGKILL does: at the next point where it waits."""
         self.is_running = False
         self.scope.cancel()
-        self.hub.detach(self.node_id, address=self.address)
+        self.hub.detach(self.node_id, address=self._alias)
 
     def lose_power(self, kept: Kept, random: Random) -> None:
         """End the process and lose what was not synced, or part of it."""

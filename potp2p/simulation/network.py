@@ -23,6 +23,7 @@ from potp2p.foundation.limits import (
     POST_INBOX_MAX,
 )
 from potp2p.foundation.types import BlobId, NodeId
+from potp2p.network.peers import Conduct, Judgement
 from potp2p.network.ports import (
     Answer,
     Heard,
@@ -51,6 +52,13 @@ class Penalty:
     offender: NodeId
     error: PeerError
 
+    @property
+    def is_grave(self) -> bool:
+        """Return whether three of them would ban."""
+        conduct = Conduct(lambda: 0.0)
+        judgements = [conduct.fault(self.offender, self.error.reason) for _ in range(3)]
+        return judgements[-1] is Judgement.BAN
+
 
 @unique
 class Fate(StrEnum):
@@ -69,6 +77,8 @@ Address = bytes
 """Where the hub finds a network: the node's id, or a name where several bear one id."""
 Tamper = Callable[[Transit], Sequence[Transit]]
 """What a liar sends instead of a message."""
+Forger = Callable[[StreamProtocol, bytes], bytes]
+"""What a liar answers instead of the truth."""
 
 
 def _never(transit: Transit) -> bool:
@@ -106,7 +116,13 @@ class MemoryHub:
     """Every fault that was scored, oldest first."""
     tampers: dict[Address, Tamper] = field(default_factory=dict[Address, Tamper])
     """Hands on what comes from single addresses."""
+    forgers: dict[Address, Forger] = field(default_factory=dict[Address, Forger])
+    """Hands on what single addresses answer."""
+    conducts: dict[Address, Conduct] | None = None
+    """Who counts whose faults; None: nobody is ever banned."""
     _nodes: dict[Address, "MemoryNetwork"] = field(default_factory=dict[Address, "MemoryNetwork"])
+    _aliases: dict[NodeId, list[Address]] = field(default_factory=dict[NodeId, list[Address]])
+    """Further places of a node whose key is used by several machines."""
     _cuts: set[tuple[Address, Address]] = field(default_factory=set[tuple[Address, Address]])
     """Ways that are closed, from whom to whom."""
     _providers: dict[BlobId, list[NodeId]] = field(default_factory=dict[BlobId, list[NodeId]])
@@ -120,6 +136,9 @@ class MemoryHub:
         """Return a node's new network; a node that was attached before starts afresh."""
         network = MemoryNetwork(node, self, node if address is None else address.encode())
         self._nodes[network.address] = network
+        known = self._aliases.setdefault(node, [])
+        if address is not None and network.address not in known:
+            known.append(network.address)
         return network
 
     def detach(self, node: NodeId, *, address: str | None = None) -> None:
@@ -207,13 +226,11 @@ class MemoryHub:
         return len(self._late)
 
     def _reachable(self, sender: Address, receiver: NodeId) -> "tuple[MemoryNetwork, ...]":
-        alone = self._nodes.get(receiver)
-        found = (
-            (alone,)
-            if alone is not None
-            else tuple(each for each in self._nodes.values() if each.node == receiver)
+        places = (receiver, *self._aliases.get(receiver, ()))
+        found = (self._nodes.get(place) for place in places)
+        return tuple(
+            each for each in found if each is not None and (sender, each.address) not in self._cuts
         )
-        return tuple(each for each in found if (sender, each.address) not in self._cuts)
 
     def _carry(
         self,
@@ -345,8 +362,10 @@ class MemoryNetwork:
         """Serve a request off the wire."""
         if protocol not in self._answers:
             raise UnreachableError(f"peer {self.node.hex()[:12]} does not serve {protocol}")
+        forge = self._hub.forgers.get(self.address)
         try:
-            return await self._answers[protocol](asker, body)
+            reply = await self._answers[protocol](asker, body)
+            return reply if forge is None else forge(protocol, reply)
         except PeerError as error:
             self.penalise(asker, error)
             raise UnreachableError(
@@ -393,6 +412,10 @@ class MemoryNetwork:
     def penalise(self, peer: NodeId, error: PeerError) -> None:
         """Record a fault; a test that wants a ban adds the peer to `banned`."""
         self._hub.penalties.append(Penalty(self.node, peer, error))
+        if self._hub.conducts is not None:
+            conduct = self._hub.conducts.setdefault(self.address, Conduct(trio.current_time))
+            if conduct.fault(peer, error.reason) is Judgement.BAN:
+                self.banned.add(peer)
 
     def _send(self, honest: Transit) -> None:
         tamper = self._hub.tampers.get(self.address)

@@ -1,6 +1,6 @@
 """The storage ports without threads: what a disk keeps, so that virtual time can run over it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,10 @@ from potp2p.simulation.disks import Disk
 from potp2p.storage.ports import StoredBlock, StoredHead
 
 
+def _unwatched(blocks: Sequence[StoredBlock]) -> None:
+    """Let blocks be stored unseen."""
+
+
 @dataclass(slots=True)
 class MemoryChainStore:
     """Blocks, seals and the state after the last of them."""
@@ -26,6 +30,8 @@ class MemoryChainStore:
     states: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     nodes: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     disk: Disk = field(default_factory=Disk)
+    on_commit: Callable[[Sequence[StoredBlock]], None] = _unwatched
+    """Sees what has just become durable."""
     _blocks: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     _receipts: list[tuple[bytes, ...]] = field(default_factory=list[tuple[bytes, ...]])
     _heights: dict[Digest, Height] = field(default_factory=dict[Digest, Height])
@@ -106,16 +112,20 @@ class MemoryChainStore:
         metadata: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> None:
         """Store the next heights whole: a crash comes before all of them or after."""
-        await trio.lowlevel.checkpoint()
-        for stored in blocks:
-            assert stored.height == len(self._blocks), "heights follow each other"
-            self._blocks.append((stored.block, stored.seal))
-            self._receipts.append(stored.receipts)
-            self._heights |= dict.fromkeys(stored.transaction_ids, stored.height)
-        _apply(self.states, state_writes)
-        _apply(self.nodes, node_writes)
-        _apply(self._metadata, metadata)
-        self.stored = StoredHead(blocks[-1].height, state_root)
+
+        def apply() -> None:
+            for stored in blocks:
+                assert stored.height == len(self._blocks), "heights follow each other"
+                self._blocks.append((stored.block, stored.seal))
+                self._receipts.append(stored.receipts)
+                self._heights.update(dict.fromkeys(stored.transaction_ids, stored.height))
+            _apply(self.states, state_writes)
+            _apply(self.nodes, node_writes)
+            _apply(self._metadata, metadata)
+            self.stored = StoredHead(blocks[-1].height, state_root)
+            self.on_commit(blocks)
+
+        await self.disk.write(apply)
 
 
 def _apply(table: dict[bytes, bytes], writes: Mapping[bytes, bytes | None]) -> None:

@@ -8,15 +8,13 @@ import trio
 
 from potp2p.foundation.types import Height
 from potp2p.protocol.ledger.block import Outcome
-from potp2p.protocol.ledger.keys import ACCOUNT, CHAIN, TASK
-from potp2p.protocol.ledger.records import Account, Chain, Task
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis
-from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.schema import encode
+from potp2p.simulation.accounts import money_of
 from potp2p.simulation.genesis import START_SECONDS
 from potp2p.simulation.machine import Machine
 from potp2p.simulation.network import MemoryHub
-from potp2p.simulation.stores import MemoryChainStore
 from potp2p.simulation.workers import FakeWorkers
 
 
@@ -127,19 +125,4 @@ class World:
     def assert_money_conserved(self) -> None:
         """All money of every node's state adds up to the recorded supply."""
         for machine in self.machines.values():
-            assert held_in(machine.store) == machine.node.chain.state().chain().supply
-
-
-def held_in(store: MemoryChainStore) -> int:
-    """Add up every balance, bond, unbonding, escrow and waiting tip of a state."""
-    total = 0
-    for key, value in store.states.items():
-        if key == CHAIN:
-            total += decode(Chain, value).pending_tips
-        elif key.startswith(ACCOUNT):
-            account = decode(Account, value)
-            total += account.balance + account.bond
-            total += sum(each.amount for each in account.unbonding)
-        elif key.startswith(TASK):
-            total += decode(Task, value).escrow
-    return total
+            assert money_of(machine.store.states) == machine.node.chain.state().chain().supply

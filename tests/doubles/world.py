@@ -47,7 +47,6 @@ from potp2p.simulation.network import MemoryHub, Transit
 from potp2p.simulation.stores import FolderBlobStore
 from potp2p.simulation.workers import write_checkpoint
 from potp2p.simulation.world import World as SimulatedWorld
-from potp2p.simulation.world import held_in
 
 __all__ = [
     "BUDGET",
@@ -56,7 +55,6 @@ __all__ = [
     "START_SECONDS",
     "Machine",
     "World",
-    "held_in",
     "key_of",
     "make_genesis",
     "make_rules",

@@ -1,0 +1,69 @@
+"""Everything that happens in a run, as one hash and, where asked for, as lines to read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Protocol
+
+import trio
+
+from potp2p.foundation.types import NodeId
+from potp2p.protocol.crypto.hashing import sha256 as digest_of
+from potp2p.simulation.network import Fate, Transit
+
+
+class _Hash(Protocol):
+    """What a running hash can do."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of all that was taken in."""
+
+
+@dataclass(slots=True)
+class Trace:
+    """
+    A running hash over times and happenings: two runs with one hash went the same way.
+
+    Lines are made only when somebody writes them down.
+    """
+
+    write: Callable[[str], None] | None = None
+    names: dict[NodeId, str] = field(default_factory=dict[NodeId, str])
+    messages: int = 0
+    _hash: _Hash = field(default_factory=sha256)
+
+    def note(self, kind: str, *words: str) -> None:
+        """Take note of something that happened now."""
+        line = f"{round(trio.current_time() * 1_000_000):>10} {kind:<10} {' '.join(words)}"
+        self._hash.update(line.encode() + b"\n")
+        if self.write is not None:
+            self.write(line)
+
+    def message(self, fate: Fate, transit: Transit) -> None:
+        """Take note of a message that was sent, lost or delivered."""
+        self.messages += 1
+        parts = (
+            round(trio.current_time() * 1_000_000).to_bytes(8, "big"),
+            fate.encode(),
+            transit.sender,
+            transit.receiver,
+            transit.channel.encode(),
+            digest_of(transit.body),
+        )
+        self._hash.update(b"".join(parts))
+        if self.write is not None:
+            sender, receiver = (
+                self.names.get(each, each.hex()[:8]) for each in (transit.sender, transit.receiver)
+            )
+            self.write(
+                f"{round(trio.current_time() * 1_000_000):>10} {fate:<10} "
+                f"{sender} to {receiver}: {transit.channel} {transit.body[:0].hex()}"
+                f"{digest_of(transit.body).hex()[:12]} ({len(transit.body)} bytes)"
+            )
+
+    def digest(self) -> str:
+        """Return the hash of all that happened up to now."""
+        return self._hash.hexdigest()
