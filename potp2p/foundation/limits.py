@@ -48,6 +48,14 @@ SHARDS_PER_ROUND_MAX: Final = 1_024
 ROUNDS_MAX: Final = 1_000_000
 TASKS_ACTIVE_MAX: Final = 64
 MINERS_MAX: Final = 4_096
+CANDIDATES_MAX: Final = 128
+"""Nodes that may ask for a seat of one epoch; a higher bond takes the place of the lowest."""
+CONVICTIONS_KEPT_MAX: Final = 64
+"""Double signatures that one key is punished for: half a bond 64 times over is none."""
+EPOCHS_PER_REQUEST_MAX: Final = 64
+"""Links between sets of 100 validators take 11 KB each: one reply stays within a frame."""
+SETS_KEPT_MAX: Final = 1_024
+"""Epochs within the unbonding time: as many past sets of 100 nodes fill 3 MB of state."""
 AUTHORS_RANKED: Final = 3
 
 FRAME_BYTES_MAX: Final = 1 << 20
@@ -278,3 +286,10 @@ CBOR_WEIGHED_FROM_BYTES: Final = 2 * 1024
 """Messages above this are weighed before they are decoded; what is smaller cannot become much."""
 CBOR_DENSITY_FREE_BYTES: Final = 256 * 1024
 """Memory that a message may take whatever its size: 10,000 counts of three bytes, with room."""
+
+JOURNAL_COMPACT_BYTES: Final = 8 << 20
+"""A journal of this size is rewritten to what still matters, and again whenever it has doubled."""
+CHECKS_KEPT_MAX: Final = 1 << 14
+"""Blocks executed at one height: one of each failed view, two days of them at 10 s."""
+
+assert 4 * JOURNAL_COMPACT_BYTES <= JOURNAL_BYTES_MAX

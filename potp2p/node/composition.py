@@ -119,7 +119,9 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     head = stored_head(adapters.chain_store, chain_id)
     ledger = Ledger(genesis, adapters.chain_store, adapters.chain_store, head.state_root)
     bell.ring(head.height)
-    admission = Admission(chain_id, genesis.training.stamp_bits, ledger.state)
+    admission = Admission(
+        chain_id, genesis.training.stamp_bits, ledger.state, genesis.money.validator_bond
+    )
     mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing)
     chain = ChainService(chain_id, ledger, adapters.chain_store, bell, mempool, head)
     parts = _Parts(plan, adapters, keys, genesis, chain_id, payout, logbook, chain, mempool)

@@ -12,6 +12,7 @@ from potp2p.foundation.limits import (
 )
 from potp2p.foundation.types import ChainId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.money import at_risk
 from potp2p.protocol.ledger.stamp import is_stamp
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.transition import is_free
@@ -61,6 +62,7 @@ class Admission:
     chain_id: ChainId
     stamp_bits: int
     state: Callable[[], State]
+    validator_bond: int
 
     def has_standing(self, body: TransactionBody) -> Standing | None:
         """Tell where a statement that could be executed now or soon may wait; None: nowhere."""
@@ -83,8 +85,12 @@ class Admission:
         ):
             return None
         is_miner = state.miner(account) is not None
-        if any(seat.node == body.sender for seat in state.chain().seats) or (
-            is_miner and state.account(account).bond > 0
+        owner = state.account(account)
+        # Who asks for a seat, or has left one, has as much to lose as who holds one.
+        if (
+            at_risk(owner) >= self.validator_bond
+            or any(seat.node == body.sender for seat in state.chain().seats)
+            or (is_miner and owner.bond > 0)
         ):
             return Standing(Room.MEMBERS, MEMPOOL_PER_SENDER_MAX)
         if is_miner or isinstance(body.action, RegisterMiner):

@@ -13,6 +13,7 @@ from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     ChainId,
     Digest,
+    Epoch,
     Height,
     NodeId,
 )
@@ -27,6 +28,7 @@ from potp2p.protocol.ledger.validity import (
     verify_seal,
 )
 from potp2p.protocol.wire.blocks import Block, Header, Seal
+from potp2p.protocol.wire.certificates import ValidatorSet
 from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.heights import HeightBell
@@ -67,7 +69,8 @@ class ChainService:
 
     def __post_init__(self) -> None:
         self.prospects = self.ledger.prospects(self.head.header)
-        self.head_validators = self.prospects.nodes
+        # The prospects are of the next height, which may open an epoch with other seats.
+        self.head_validators = tuple(seat.node for seat in self.state().chain().seats)
 
     def state(self) -> State:
         """Return the state after the head, to read."""
@@ -153,11 +156,16 @@ class ChainService:
 
 
 def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes, bytes]:
-    """Return what an export of the next height needs after the state has moved on."""
+    """Return what proofs of the next height need after the state has moved on."""
+    kept: dict[bytes, bytes] = {}
+    if prospects.closes_epoch:
+        # The state keeps past seats for a time only, and headers no more than their hash.
+        seats = ValidatorSet(prospects.next_validators)
+        kept[validators_name(Epoch(prospects.epoch + 1))] = encode(seats)
     certificate = prospects.certificate
     if not certificate.ranking:
-        return {}
-    kept = {certificate_name(prospects.height): encode(certificate)}
+        return kept
+    kept[certificate_name(prospects.height)] = encode(certificate)
     name = weights_name(certificate.weights_root)
     if store.get_metadata(name) is None:
         kept[name] = encode(prospects.weights)
@@ -167,6 +175,11 @@ def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes
 def certificate_name(height: Height) -> bytes:
     """Return the name under which the certificate of a height is kept."""
     return b"certificate/" + height.to_bytes(8, "big")
+
+
+def validators_name(epoch: Epoch) -> bytes:
+    """Return the name under which the seats of an epoch are kept."""
+    return b"validators/" + epoch.to_bytes(8, "big")
 
 
 def weights_name(root: Digest) -> bytes:

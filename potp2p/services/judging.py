@@ -93,7 +93,9 @@ class JudgingService:
             height = Height(-1)
             while True:
                 height = await self.chain.bell.wait_above(height)
-                duties = validator_duties(self.chain.state(), self.keys.node_id)
+                duties = validator_duties(
+                    self.chain.state(), self.keys.node_id, self.chain.ledger.genesis
+                )
                 rounds = {(duty.task, duty.round) for duty in duties.attests}
                 self._sound = {
                     place: sound for place, sound in self._sound.items() if place[:2] in rounds

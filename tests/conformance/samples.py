@@ -12,13 +12,13 @@ from hashlib import sha256
 from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Final, Union, get_args, get_origin, get_type_hints
 
-from potp2p.foundation.types import Amount, Digest, Height, Round, ShardIndex, TaskId
+from potp2p.foundation.types import Amount, Digest, Epoch, Height, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.beacon import beacon_seed, chain_anchor, draw, reveal, sample, shuffle
 from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.incentives.lottery import ticket
 from potp2p.protocol.incentives.weights import weights_root
-from potp2p.protocol.ledger import audit_records, keys, records, tree
+from potp2p.protocol.ledger import audit_records, keys, records, seat_records, tree
 from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
 from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
 from potp2p.protocol.ledger.validity import block_hash, seal_hash, transactions_root
@@ -58,6 +58,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     verification,
     records,
     audit_records,
+    seat_records,
     tree,
     commands,
     reports,
@@ -211,6 +212,9 @@ def _state_keys(task: TaskId, account: bytes) -> Iterator[tuple[str, bytes]]:
     yield "key/result weights", keys.result_weights_key(7)
     yield "key/frozen weights", keys.frozen_weights_key(7)
     yield "key/due", keys.due_key(Height(8))
+    yield "key/past seats", keys.past_seats_key(Epoch(9))
+    yield "key/candidates", keys.candidates_key()
+    yield "key/convict", keys.convict_key(account)
 
 
 def _chain() -> Iterator[tuple[str, bytes]]:

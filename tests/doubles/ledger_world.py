@@ -31,13 +31,13 @@ from potp2p.protocol.ledger.duties import (
     miner_duties,
     validator_duties,
 )
-from potp2p.protocol.ledger.epochs import reveal_position
 from potp2p.protocol.ledger.genesis import (
     DevnetAccounts,
     chain_id_of,
     devnet_genesis,
     genesis_outcome,
 )
+from potp2p.protocol.ledger.heights import reveal_position
 from potp2p.protocol.ledger.money import held
 from potp2p.protocol.ledger.records import Account, Miner, Receipt, Task
 from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
@@ -328,7 +328,7 @@ class LedgerWorld:
             yield self.trace_opening(place)
 
     def _validate(self, state: State, keys: KeyPair) -> Iterable[Free]:
-        duties = validator_duties(state, keys.node_id)
+        duties = validator_duties(state, keys.node_id, self.genesis)
         for package in duties.packages:
             yield AttestPackage(package.task, True)
         for attest in duties.attests:

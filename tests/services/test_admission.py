@@ -38,7 +38,8 @@ class Bench:
         genesis = small_genesis(SEATS, CLIENT, key_pair("sponsor"))
         world = LedgerWorld(genesis, SEATS, (), CLIENT)
         self.chain_id, self.state = world.chain_id, world.state
-        self.admission = Admission(self.chain_id, BITS, lambda: self.state)
+        self.bond = genesis.money.validator_bond
+        self.admission = Admission(self.chain_id, BITS, lambda: self.state, self.bond)
 
     def give(self, keys: KeyPair, *, balance: int = 0, nonce: int = 0, bond: int = 0) -> None:
         record = replace(NOBODY, balance=Amount(balance), nonce=nonce, bond=Amount(bond))

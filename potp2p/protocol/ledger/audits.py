@@ -11,7 +11,6 @@ from potp2p.foundation.types import (
     Round,
     ShardIndex,
     TaskId,
-    ValidatorIndex,
 )
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
@@ -24,6 +23,7 @@ from potp2p.protocol.ledger.records import (
     LeaseStatus,
     RoundPhase,
 )
+from potp2p.protocol.ledger.seats import revealers_since
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of
 from potp2p.protocol.verification.commitments import (
@@ -53,22 +53,13 @@ BURNED_OF_SLASH: Final = 2
 """One half is burned; the auditors share the other."""
 
 
-def revealers_since(
-    seen: tuple[ValidatorIndex, ...], context: BlockContext, since: Height
-) -> tuple[ValidatorIndex, ...]:
-    """Add the primary whose frame this block executed, if that block came after a height."""
-    revealer = context.revealer
-    if revealer is None or context.height - 1 <= since or revealer in seen:
-        return seen
-    return (*seen, revealer)
-
-
 def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
     """Draw a fixed set's audits once f + 1 further primaries have revealed (DESIGN 8.2)."""
     record = state.round(task_id, round_)
     if record.drawn or record.phase not in (RoundPhase.RESULT, RoundPhase.AUDIT):
         return
-    record = replace(record, revealers=revealers_since(record.revealers, context, record.fixed))
+    seen = revealers_since(state, record.revealers, context, record.fixed)
+    record = replace(record, revealers=seen)
     if len(record.revealers) >= weak_quorum(len(state.chain().seats)):
         drawn = tuple(
             row.shard

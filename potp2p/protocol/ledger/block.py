@@ -32,16 +32,17 @@ from potp2p.protocol.ledger.conservation import verify_conserved
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.epochs import (
     apply_frame,
-    next_validators_hash,
     primaries,
     ranking,
     switch,
     verify_frame,
     weights_of,
 )
+from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
 from potp2p.protocol.ledger.records import CycleWeights, Receipt, TaskStatus
 from potp2p.protocol.ledger.rounds import advance_rounds
+from potp2p.protocol.ledger.seats import next_validators, validators_hash
 from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
@@ -92,6 +93,10 @@ class Prospects:
     """Frozen weights of the cycle, which the ranking was drawn from."""
     certificate: Certificate
     certificate_hash: Digest
+    closes_epoch: bool
+    """The height is the last of its epoch: its header announces the seats of the next one."""
+    next_validators: tuple[NodeId, ...]
+    """Who will seal height + 1."""
     next_validators_hash: Digest
 
 
@@ -124,6 +129,7 @@ class Ledger:
         chain = state.chain()
         frozen = state.frozen_weights(chain.cycle)
         weights = weights_of(frozen)
+        following = next_validators(chain)
         certificate = Certificate(
             chain_id=self.chain_id,
             cycle=chain.cycle,
@@ -145,7 +151,9 @@ class Ledger:
             weights=frozen,
             certificate=certificate,
             certificate_hash=tagged_hash(CERTIFICATE_DOMAIN, encode(certificate)),
-            next_validators_hash=next_validators_hash(chain),
+            closes_epoch=height == last_of(chain.epoch, self.genesis.consensus),
+            next_validators=following,
+            next_validators_hash=validators_hash(following),
         )
 
     def verify_frame(self, frame: Frame, parent: Header | None) -> None:
@@ -190,11 +198,11 @@ class Ledger:
 
     def _open(self, state: State, parent: Header | None) -> Height:
         """Do what comes before a block's transactions; returns its height."""
-        if parent is None:
-            return Height(1)
-        apply_frame(state, parent)
-        height = Height(parent.body.height + 1)
-        switch(state, height, self.genesis.consensus)
+        height = Height(1)
+        if parent is not None:
+            apply_frame(state, parent)
+            height = Height(parent.body.height + 1)
+        switch(state, height, self.genesis)
         return height
 
     def _run(  # noqa: PLR0913
@@ -210,9 +218,10 @@ class Ledger:
         transactions_max: int = BLOCK_TRANSACTIONS_MAX,
     ) -> Outcome:
         state = self.state()
+        seats = state.chain().seats
         if self._open(state, parent) != height:
             raise PeerError(RejectionReason.BAD_BLOCK, f"height {height} does not follow")
-        revealer = None if parent is None else parent.frame.primary
+        revealer = None if parent is None else seats[parent.frame.primary].node
         context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
         batch = _Batch(state, context, verified, transactions_max)
         for encoded in candidates:
@@ -251,7 +260,9 @@ class _Batch:
     def has_room(self, encoded: bytes) -> bool:
         """Tell whether another transaction fits the limits of a block."""
         size = self.block_bytes + len(encoded) + TRANSACTION_OVERHEAD_BYTES
-        return size <= BLOCK_BYTES_MAX and len(self.included) < self.transactions_max
+        return size <= BLOCK_BYTES_MAX and len(self.included) < min(
+            self.transactions_max, BLOCK_TRANSACTIONS_MAX
+        )
 
     def take(self, encoded: bytes) -> None:
         """Apply one transaction, whole or not at all; PeerError where it does not apply."""

@@ -12,6 +12,7 @@ from potp2p.protocol.ledger.records import (
     RoundPhase,
     Weight,
 )
+from potp2p.protocol.ledger.seats import revealers_since
 from potp2p.protocol.ledger.state import State
 
 UNWEIGHED = (LeaseStatus.MISSED, LeaseStatus.VOID, LeaseStatus.REJECTED)
@@ -22,10 +23,7 @@ def book_weights(state: State, context: BlockContext, task_id: TaskId, round_: R
     record = state.round(task_id, round_)
     if record.phase is not RoundPhase.AUDIT or record.booked:
         return
-    seen = record.result_revealers
-    revealer = context.revealer
-    if revealer is not None and context.height - 1 > record.result_height:
-        seen = seen if revealer in seen else (*seen, revealer)
+    seen = revealers_since(state, record.result_revealers, context, record.result_height)
     record = replace(record, result_revealers=seen)
     if len(seen) >= weak_quorum(len(state.chain().seats)):
         cycle = state.chain().cycle

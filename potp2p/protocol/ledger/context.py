@@ -18,8 +18,8 @@ class BlockContext:
     height: Height
     author: NodeId
     rank: Rank
-    revealer: ValidatorIndex | None
-    """Primary of the parent's frame; None at height 1."""
+    revealer: NodeId | None
+    """Primary of the parent's frame, which may have lost its seat since; None at height 1."""
 
     @property
     def ranked(self) -> bool:
@@ -41,14 +41,6 @@ def seat_of(chain: Chain, node: NodeId) -> ValidatorIndex | None:
         if seat.node == node:
             return ValidatorIndex(index)
     return None
-
-
-def require_seat(chain: Chain, node: NodeId) -> ValidatorIndex:
-    """Return a node's seat or raise PeerError."""
-    index = seat_of(chain, node)
-    if index is None:
-        raise PeerError(RejectionReason.WRONG_SENDER, "the sender has no validator seat")
-    return index
 
 
 def require(condition: bool, reason: RejectionReason, detail: str) -> None:  # noqa: FBT001

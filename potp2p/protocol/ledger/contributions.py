@@ -5,7 +5,7 @@ from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import AccountId, Round, TaskId
-from potp2p.protocol.ledger.context import BlockContext, Sender, require, require_seat
+from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.records import (
     Attestation,
     Claim,
@@ -16,6 +16,7 @@ from potp2p.protocol.ledger.records import (
     Task,
     TaskStatus,
 )
+from potp2p.protocol.ledger.seats import require_judge
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import samples_of
 from potp2p.protocol.wire.transactions import Attest, Contribute, RoundResult
@@ -56,14 +57,14 @@ def apply_contribute(
     state.put_round(action.task, action.round, replace(record, claims=record.claims + 1))
 
 
-def apply_attest(state: State, sender: Sender, action: Attest) -> None:
+def apply_attest(state: State, sender: Sender, action: Attest, context: BlockContext) -> None:
     """
     Count a validator's word that it holds and checked payloads of a round.
 
     A later bitmap must add to the earlier one, so a validator speaks at most once per lease.
     """
-    require_seat(state.chain(), sender.node)
     _, record = _round_in_work(state, action.task, action.round)
+    require_judge(state, sender, record.started, context.genesis)
     require(record.phase is not RoundPhase.CLAIMS, RejectionReason.TOO_EARLY, "claims go on")
     require(record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed")
     marked = bits_of(action.bitmap, len(record.leases))
@@ -85,10 +86,12 @@ def apply_attest(state: State, sender: Sender, action: Attest) -> None:
     state.put_round(action.task, action.round, replace(record, attestations=attestations))
 
 
-def apply_round_result(state: State, sender: Sender, action: RoundResult) -> None:
+def apply_round_result(
+    state: State, sender: Sender, action: RoundResult, context: BlockContext
+) -> None:
     """Count a validator's theta(t+1); once per validator, only after the set is fixed."""
-    require_seat(state.chain(), sender.node)
     _, record = _round_in_work(state, action.task, action.round)
+    require_judge(state, sender, record.started, context.genesis)
     require(
         record.phase is RoundPhase.RESULT, RejectionReason.TOO_EARLY, "the set is not fixed yet"
     )

@@ -15,6 +15,7 @@ from potp2p.foundation.types import (
     TaskId,
 )
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.anchors import may_ask
 from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.records import (
     LeaseStatus,
@@ -24,8 +25,10 @@ from potp2p.protocol.ledger.records import (
     TaskStatus,
 )
 from potp2p.protocol.ledger.rounds import accepted_set
+from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.tasks import TaskRules
 
 PAYLOAD_OVERHEAD_BYTES: Final = 1 << 16
@@ -157,19 +160,31 @@ def miner_duties(state: State, node: NodeId) -> MinerDuties:
     )
 
 
-def validator_duties(state: State, node: NodeId) -> ValidatorDuties:
-    """Return what the state asks of a seat; nothing of a node without one."""
+def validator_duties(state: State, node: NodeId, genesis: Genesis) -> ValidatorDuties:
+    """
+    Return what the state asks of a validator, now or in what its earlier seat began.
+
+    One with the bond of a seat but without the seat is asked for an anchor: its wish to have one.
+    """
+    return ValidatorDuties(
+        packages=tuple(_packages_of(state, node, genesis)),
+        attests=tuple(_attests_of(state, node, genesis)),
+        results=tuple(_results_of(state, node, genesis)),
+        audits=tuple(_audits_of(state, node)),
+        anchor=_anchor_of(state, node, genesis),
+    )
+
+
+def _anchor_of(state: State, node: NodeId, genesis: Genesis) -> Epoch | None:
     chain = state.chain()
     seat = next((each for each in chain.seats if each.node == node), None)
     if seat is None:
-        return ValidatorDuties((), (), (), (), None)
-    return ValidatorDuties(
-        packages=tuple(_packages_of(state, node)),
-        attests=tuple(_attests_of(state, node)),
-        results=tuple(_results_of(state, node)),
-        audits=tuple(_audits_of(state, node)),
-        anchor=Epoch(chain.epoch + 1) if seat.next_anchor == NO_DIGEST else None,
-    )
+        asked = any(row.node == node for row in state.candidates().rows)
+        late = bool(chain.next_seats)
+        wanted = not asked and not late and may_ask(state, node, genesis.money.validator_bond)
+    else:
+        wanted = seat.next_anchor == NO_DIGEST
+    return Epoch(chain.epoch + 1) if wanted else None
 
 
 def _rounds_in_work(state: State) -> Iterator[tuple[TaskId, Task, RoundRecord]]:
@@ -218,11 +233,13 @@ def _reveals_of(state: State, node: NodeId) -> Iterator[LeasePlace]:
                 yield task_id, round_, shard
 
 
-def _packages_of(state: State, node: NodeId) -> Iterator[PackageDuty]:
+def _packages_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[PackageDuty]:
     for task_id in state.chain().tasks:
         task = state.task(task_id)
         said = any(each.validator == node for each in task.attestations)
-        if task.status is TaskStatus.ATTESTING and not said:
+        if task.status is not TaskStatus.ATTESTING or said:
+            continue
+        if node in judges_of(state, task.submitted, genesis):
             yield PackageDuty(task_id, task.client, task.package_root, task.rules)
 
 
@@ -235,9 +252,11 @@ def _claimed(
             yield ClaimedLease(row.shard, lease.miner, lease.claim.payload, lease.claim.diverged)
 
 
-def _attests_of(state: State, node: NodeId) -> Iterator[AttestDuty]:
+def _attests_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[AttestDuty]:
     for task_id, task, record in _rounds_in_work(state):
         if record.phase not in (RoundPhase.CLAIMS, RoundPhase.ATTESTING):
+            continue
+        if node not in judges_of(state, record.started, genesis):
             continue
         claimed = tuple(_claimed(state, task_id, task.round, record))
         attested = _attested_by(node, record)
@@ -268,10 +287,12 @@ def _attested_by(node: NodeId, record: RoundRecord) -> tuple[ShardIndex, ...]:
     )
 
 
-def _results_of(state: State, node: NodeId) -> Iterator[ResultDuty]:
+def _results_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[ResultDuty]:
     for task_id, task, record in _rounds_in_work(state):
         said = any(vote.validator == node for vote in record.results)
         if record.phase is not RoundPhase.RESULT or said:
+            continue
+        if node not in judges_of(state, record.started, genesis):
             continue
         accepted = tuple(
             ClaimedLease(shard, lease.miner, lease.claim.payload, lease.claim.diverged)

@@ -10,59 +10,46 @@ from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     Amount,
     Cycle,
-    Digest,
-    Epoch,
     Height,
     NodeId,
     ValidatorIndex,
 )
 from potp2p.protocol.crypto.beacon import NO_REVEAL, next_beacon, verify_reveal
-from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.lottery import draw_miners, ranking_of
 from potp2p.protocol.incentives.weights import Weights
+from potp2p.protocol.ledger.heights import cycle_of, epoch_of, last_of, reveal_position
 from potp2p.protocol.ledger.money import credit
 from potp2p.protocol.ledger.records import (
-    MISSES_MAX,
     Chain,
     CycleWeights,
     PassedOver,
-    Seat,
     Weight,
 )
+from potp2p.protocol.ledger.seat_records import MISSES_MAX, Seat
+from potp2p.protocol.ledger.seats import open_seats, settle_seats
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST, Frame, Header
-from potp2p.protocol.wire.genesis import ConsensusParameters
+from potp2p.protocol.wire.genesis import ConsensusParameters, Genesis
 
-VALIDATORS_DOMAIN: Final = "potp2p/validators/1"
 MISS_EXPONENT_MAX: Final = 6
-
-
-def cycle_of(height: Height, consensus: ConsensusParameters) -> Cycle:
-    """Return the cycle of a height; the first block opens cycle 0."""
-    return Cycle((height - 1) // consensus.cycle_blocks)
-
-
-def epoch_of(height: Height, consensus: ConsensusParameters) -> Epoch:
-    """Return the epoch of a height; the first block opens epoch 0."""
-    return Epoch((height - 1) // (consensus.cycle_blocks * consensus.epoch_cycles))
-
-
-def reveal_position(height: Height, consensus: ConsensusParameters) -> int:
-    """Return how many hashes lead from a height's reveal to its epoch's anchor."""
-    return (height - 1) % (consensus.cycle_blocks * consensus.epoch_cycles) + 1
 
 
 def primaries(chain: Chain, height: Height) -> tuple[ValidatorIndex, ...]:
     """
-    Return the seats in the order of views, those that missed their turns lately left out.
+    Return the seats in the order of views, without convicts and those that missed turns lately.
 
-    Never more than f are left out; those whose absence is oldest come back first.
+    Never more than f are left out; of those that missed turns, the oldest absence comes back first.
+    Convicts come back last: they are among the f that lie, whoever else is only slow. A conviction
+    counts from the next height on, so that who missed a turn of its own height can be recomputed.
     """
-    count = len(chain.seats)
+    seats, count = chain.seats, len(chain.seats)
     order = [ValidatorIndex((height + view) % count) for view in range(count)]
-    skipped = [seat for seat in order if chain.seats[seat].skipped_until > height]
-    newest = sorted(skipped, key=lambda seat: (-chain.seats[seat].skipped_until, seat))
+    convicts = {seat for seat in order if 0 < seats[seat].convicted < height}
+    skipped = [seat for seat in order if seat in convicts or seats[seat].skipped_until > height]
+    newest = sorted(
+        skipped, key=lambda seat: (seat not in convicts, -seats[seat].skipped_until, seat)
+    )
     left_out = set(newest[: faulty_max(count)])
     return tuple(seat for seat in order if seat not in left_out)
 
@@ -72,10 +59,11 @@ def weights_of(record: CycleWeights) -> Weights:
     return tuple((each.miner, each.weight) for each in record.weights)
 
 
-def barred_of(chain: Chain, weights: Weights) -> frozenset[NodeId]:
-    """Return the miners that f + 1 primaries passed over as authors in this cycle."""
+def barred_of(chain: Chain, weights: Weights, height: Height) -> frozenset[NodeId]:
+    """Return who has no rank at a height: passed over by f + 1 primaries, or signed two bodies."""
     enough = weak_quorum(len(chain.seats))
     barred = {each.author for each in chain.passed_over if len(each.primaries) >= enough}
+    barred |= {each.author for each in chain.barred if each.proved < height}
     return frozenset(node for node, _ in weights if account_of(node) in barred)
 
 
@@ -83,7 +71,7 @@ def ranking(state: State, height: Height) -> tuple[NodeId, ...]:
     """Return up to three authors of a height, best first; the state knows beacon(height - 1)."""
     chain = state.chain()
     weights = weights_of(state.frozen_weights(chain.cycle))
-    barred = barred_of(chain, weights)
+    barred = barred_of(chain, weights, height)
     return ranking_of(draw_miners(chain.beacon, height, weights, barred), weights, barred)
 
 
@@ -114,17 +102,12 @@ def apply_frame(state: State, parent: Header) -> None:
     seats[frame.primary] = replace(seats[frame.primary], misses=0, skipped_until=GENESIS_HEIGHT)
     better = ranked[: parent.body.rank] if parent.body.rank < len(ranked) else ranked
     tips = chain.pending_tips
-    revealers = (
-        frame.primary,
-        *(seat for seat in chain.revealers if seat != frame.primary),
-    )
     state.put_chain(
         replace(
             chain,
             seats=tuple(seats),
             passed_over=_pass_over(chain.passed_over, better, frame.primary),
             beacon=next_beacon(chain.beacon, frame.reveal),
-            revealers=revealers,
             pending_tips=Amount(0),
         )
     )
@@ -150,14 +133,16 @@ def _pass_over(
     return tuple(by_author[author] for author in sorted(by_author))
 
 
-def switch(state: State, height: Height, consensus: ConsensusParameters) -> None:
-    """Open the cycle and the epoch that begin at a height, if they do."""
-    if height == 1:
-        return
-    if cycle_of(height, consensus) != state.chain().cycle:
-        _open_cycle(state, cycle_of(height, consensus), consensus)
-    if epoch_of(height, consensus) != state.chain().epoch:
-        _open_epoch(state, epoch_of(height, consensus))
+def switch(state: State, height: Height, genesis: Genesis) -> None:
+    """Open the cycle and the epoch that begin at a height; fix the next seats where one ends."""
+    consensus = genesis.consensus
+    cycle, epoch = cycle_of(height, consensus), epoch_of(height, consensus)
+    if cycle != state.chain().cycle:
+        _open_cycle(state, cycle, consensus)
+    if epoch != state.chain().epoch:
+        open_seats(state, epoch, height, genesis)
+    if height == last_of(epoch, consensus):
+        settle_seats(state, genesis)
 
 
 def _open_cycle(state: State, cycle: Cycle, consensus: ConsensusParameters) -> None:
@@ -183,19 +168,6 @@ def _open_cycle(state: State, cycle: Cycle, consensus: ConsensusParameters) -> N
             burned_by_cycle=burned,
             burned_in_cycle=Amount(0),
             passed_over=(),
+            barred=(),
         )
     )
-
-
-def _open_epoch(state: State, epoch: Epoch) -> None:
-    """Put the registered anchors in force; who has none reveals zeros and draws nothing."""
-    chain = state.chain()
-    seats = tuple(
-        replace(seat, anchor=seat.next_anchor, next_anchor=NO_DIGEST) for seat in chain.seats
-    )
-    state.put_chain(replace(chain, epoch=epoch, seats=seats))
-
-
-def next_validators_hash(chain: Chain) -> Digest:
-    """Return the digest of the seats of the next epoch, in order; here the seats stay."""
-    return tagged_hash(VALIDATORS_DOMAIN, *(seat.node for seat in chain.seats))

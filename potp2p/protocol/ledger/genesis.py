@@ -27,7 +27,8 @@ from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.context import require
 from potp2p.protocol.ledger.keys import account_key, chain_key
-from potp2p.protocol.ledger.records import Account, Chain, Seat
+from potp2p.protocol.ledger.records import Account, Chain
+from potp2p.protocol.ledger.seat_records import Seat
 from potp2p.protocol.ledger.tree import EMPTY, update
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.genesis import (
@@ -69,9 +70,12 @@ def genesis_outcome(genesis: Genesis, chain_id: ChainId) -> Outcome:
                 next_anchor=NO_DIGEST,
                 misses=0,
                 skipped_until=GENESIS_HEIGHT,
+                leaving=Amount(0),
+                convicted=GENESIS_HEIGHT,
             )
             for each in genesis.validators
         ),
+        next_seats=(),
         tasks=(),
         unsettled=(),
         miners=(),
@@ -81,7 +85,7 @@ def genesis_outcome(genesis: Genesis, chain_id: ChainId) -> Outcome:
         burned_by_cycle=(),
         issued=Amount(0),
         passed_over=(),
-        revealers=(),
+        barred=(),
         pending_tips=Amount(0),
     )
     writes: dict[bytes, bytes | None] = {chain_key(): encode(chain)}

@@ -3,7 +3,16 @@
 from typing import Final
 
 from potp2p.foundation.limits import DIGEST_BYTES
-from potp2p.foundation.types import AccountId, Cycle, Digest, Height, Round, ShardIndex, TaskId
+from potp2p.foundation.types import (
+    AccountId,
+    Cycle,
+    Digest,
+    Epoch,
+    Height,
+    Round,
+    ShardIndex,
+    TaskId,
+)
 
 CHAIN: Final = b"\x00"
 ACCOUNT: Final = b"\x01"
@@ -15,6 +24,9 @@ AUDIT: Final = b"\x06"
 RESULT_WEIGHTS: Final = b"\x07"
 FROZEN_WEIGHTS: Final = b"\x08"
 DUE: Final = b"\x09"
+PAST_SEATS: Final = b"\x0a"
+CANDIDATES: Final = b"\x0b"
+CONVICT: Final = b"\x0c"
 
 
 def chain_key() -> bytes:
@@ -75,6 +87,21 @@ def frozen_weights_key(cycle: Cycle) -> bytes:
 def due_key(height: Height) -> bytes:
     """Return the key of the accounts whose unbonding ends at a height."""
     return DUE + _height(height)
+
+
+def past_seats_key(epoch: Epoch) -> bytes:
+    """Return the key of the seats of an epoch that is over."""
+    return PAST_SEATS + _height(epoch)
+
+
+def candidates_key() -> bytes:
+    """Return the key of those who ask for a seat in the next epoch."""
+    return CANDIDATES
+
+
+def convict_key(account: AccountId) -> bytes:
+    """Return the key of a conviction for signing twice."""
+    return CONVICT + account
 
 
 def _number(value: int) -> bytes:

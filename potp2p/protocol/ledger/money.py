@@ -8,6 +8,7 @@ from potp2p.foundation.types import AccountId, Amount, Height, NodeId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.records import (
     DUE_MAX,
+    UNBONDINGS_MAX,
     Account,
     Chain,
     Due,
@@ -17,7 +18,6 @@ from potp2p.protocol.ledger.records import (
 from potp2p.protocol.ledger.state import State
 
 PPM: Final = 1_000_000
-UNBONDINGS_MAX: Final = 16
 
 
 def credit(state: State, account: AccountId, amount: int) -> None:
@@ -77,7 +77,14 @@ def start_unbonding(state: State, account: AccountId, amount: int, due: Height) 
     waiting = state.due(due)
     if len(waiting.accounts) >= DUE_MAX:
         raise PeerError(RejectionReason.RATE, "too many unbondings end at that height")
-    state.put_due(due, Due((*waiting.accounts, account)))
+    release_bond(state, account, amount, due)
+
+
+def release_bond(state: State, account: AccountId, amount: int, due: Height) -> None:
+    """Put part of a bond on its way back, whatever else is: at most one per seat and epoch."""
+    record = state.account(account)
+    assert amount <= record.bond
+    state.put_due(due, Due((*state.due(due).accounts, account)))
     state.put_account(
         account,
         replace(

@@ -12,6 +12,7 @@ from potp2p.foundation.limits import (
     TASKS_ACTIVE_MAX,
     VALIDATORS_MAX,
 )
+from potp2p.protocol.ledger.seat_records import Barred, Seat
 from potp2p.protocol.wire.fields import (
     AccountField,
     AmountField,
@@ -33,10 +34,10 @@ from potp2p.protocol.wire.tasks import TaskRules
 
 LOSSES_KEPT: int = 256
 """Evaluation losses a task record keeps; older ones are in its receipts."""
-MISSES_MAX: int = (1 << 16) - 1
-"""A seat that stays away for months must not outgrow its record."""
 DUE_MAX: int = 2_000
 """Unbondings that may end at one height: as many as a block can ask for."""
+UNBONDINGS_MAX: int = 16
+"""Unbondings that one account may have asked for."""
 ROUNDS_OPEN_MAX: int = 64
 """Rounds of one task that wait for their audits; the next round waits beyond that."""
 
@@ -56,27 +57,17 @@ class Account:
     balance: AmountField
     nonce: CountField
     bond: AmountField
-    unbonding: Annotated[tuple[Unbonding, ...], Many(16)]
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One validator of the epoch in force."""
-
-    node: NodeField
-    anchor: DigestField
-    """NO_DIGEST: none registered for this epoch."""
-    next_anchor: DigestField
-    """For the next epoch; NO_DIGEST until registered."""
-    misses: Annotated[int, Uint(MISSES_MAX + 1)]
-    """Consecutive turns missed as primary, counted up to MISSES_MAX."""
-    skipped_until: HeightField
-    """Left out of the primary order below this height."""
+    unbonding: Annotated[tuple[Unbonding, ...], Many(UNBONDINGS_MAX + 1)]
+    """One more than anyone may ask for: what starts by itself when a seat is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """Primaries that passed over a ranked author in this cycle."""
+    """
+    Primaries that passed over a ranked author in this cycle.
+
+    An epoch begins with a cycle, so that no seat number outlives its seats.
+    """
 
     author: AccountField
     primaries: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
@@ -91,6 +82,8 @@ class Chain:
     epoch: EpochField
     cycle: CycleField
     seats: Annotated[tuple[Seat, ...], Many(VALIDATORS_MAX)]
+    next_seats: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
+    """Of the next epoch; empty until the last block of this one opens."""
     tasks: Annotated[tuple[TaskField, ...], Many(TASKS_ACTIVE_MAX)]
     """Tasks that are not over, in order of submission."""
     unsettled: Annotated[tuple[TaskField, ...], Many(TASKS_ACTIVE_MAX)]
@@ -108,8 +101,8 @@ class Chain:
     """All subsidy ever paid."""
     passed_over: Annotated[tuple[PassedOver, ...], Many(MINERS_MAX)]
     """Ascending by author; emptied with the cycle. As many as may hold a weight can be absent."""
-    revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
-    """Distinct primaries of the latest blocks, newest first."""
+    barred: Annotated[tuple[Barred, ...], Many(MINERS_MAX)]
+    """Ascending by author; emptied with the cycle."""
     pending_tips: AmountField
     """The part of the last block's tips that its primary gets when its frame is executed."""
 
@@ -159,7 +152,7 @@ class Miner:
 class Due:
     """Accounts whose unbonding ends at one height, in order of asking."""
 
-    accounts: Annotated[tuple[AccountField, ...], Many(DUE_MAX)]
+    accounts: Annotated[tuple[AccountField, ...], Many(DUE_MAX + VALIDATORS_MAX)]
 
 
 @unique
@@ -272,6 +265,7 @@ class RoundRecord:
     theta: BlobField
     """Checkpoint that the round starts from; NO_DIGEST for the initial weights."""
     started: HeightField
+    """The seats of this height's epoch judge the round to its end."""
     phase_started: HeightField
     leases: Annotated[tuple[LeaseRow, ...], Many(SHARDS_PER_ROUND_MAX)]
     """Ascending by shard."""
@@ -281,7 +275,7 @@ class RoundRecord:
     results: Annotated[tuple[ResultVote, ...], Many(VALIDATORS_MAX)]
     fixed: HeightField
     """Height at which the set was fixed; zero before."""
-    revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+    revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries that revealed since the set was fixed, until the audits are drawn."""
     drawn: bool
     """Audits have been drawn."""
@@ -291,7 +285,7 @@ class RoundRecord:
     """Leases whose audit is open."""
     result_height: HeightField
     """Height at which the result became final or was given up; zero before."""
-    result_revealers: Annotated[tuple[ValidatorField, ...], Many(VALIDATORS_MAX)]
+    result_revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries that revealed since then, until the weights are booked."""
     booked: bool
     """Its weights count in a cycle; a settlement waits for that."""

@@ -38,6 +38,7 @@ from potp2p.protocol.ledger.records import (
     Task,
     TaskStatus,
 )
+from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import (
     end_task,
@@ -153,26 +154,27 @@ def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round
         state.put_round(task_id, round_, record)
     if record.phase is RoundPhase.ATTESTING:
         late = context.height >= record.phase_started + rules.attest_window
-        attested = _attested(state, task_id, round_, record)
+        judges = judges_of(state, record.started, context.genesis)
+        attested = _attested(state, task_id, round_, record, weak_quorum(len(judges)))
         if not late and not all(attested.values()):
             return
         record = _fix_set(state, context, task_id, round_, attested)
     assert record.phase is RoundPhase.RESULT
     late = context.height >= record.phase_started + rules.result_deadline
-    result = _agreed(record.results, len(state.chain().seats))
+    judges = judges_of(state, record.started, context.genesis)
+    result = _agreed(record.results, len(judges))
     if late or result is not None or not accepted_set(state, task_id, round_):
         _finish(state, context, task_id, round_, result)
 
 
 def _attested(
-    state: State, task_id: TaskId, round_: Round, record: RoundRecord
+    state: State, task_id: TaskId, round_: Round, record: RoundRecord, enough: int
 ) -> dict[ShardIndex, bool]:
-    """Return for each claimed lease whether f + 1 validators attested its payload."""
+    """Return for each claimed lease whether enough validators attested its payload."""
     counts = [0] * len(record.leases)
     for each in record.attestations:
         for place in bits_of(each.bitmap, len(record.leases)):
             counts[place] += 1
-    enough = weak_quorum(len(state.chain().seats))
     return {
         row.shard: count >= enough
         for row, count in zip(record.leases, counts, strict=True)

@@ -10,7 +10,9 @@ from potp2p.foundation.types import (
     AccountId,
     Amount,
     Cycle,
+    Epoch,
     Height,
+    NodeId,
     Round,
     ShardIndex,
     TaskId,
@@ -27,6 +29,7 @@ from potp2p.protocol.ledger.records import (
     RoundRecord,
     Task,
 )
+from potp2p.protocol.ledger.seat_records import Candidates, Convict, PastSeats
 from potp2p.protocol.wire.schema import decode, decode_own, encode
 
 RECORDS_CACHED: Final = 8_192
@@ -45,6 +48,9 @@ _KINDS: Final[dict[bytes, type]] = {
     keys.RESULT_WEIGHTS: CycleWeights,
     keys.FROZEN_WEIGHTS: CycleWeights,
     keys.DUE: Due,
+    keys.PAST_SEATS: PastSeats,
+    keys.CANDIDATES: Candidates,
+    keys.CONVICT: Convict,
 }
 NOBODY: Final = Account(balance=Amount(0), nonce=0, bond=Amount(0), unbonding=())
 
@@ -245,6 +251,34 @@ class State:
     def put_due(self, height: Height, record: Due | None) -> None:
         """Write or drop the accounts due at a height."""
         self.overlay.put(keys.due_key(height), record)
+
+    def seats_of(self, epoch: Epoch) -> tuple[NodeId, ...] | None:
+        """Return who holds or held the seats of an epoch, in seat order; None if not kept."""
+        chain = self.chain()
+        if epoch == chain.epoch:
+            return tuple(seat.node for seat in chain.seats)
+        found = self._get(keys.past_seats_key(epoch), PastSeats)
+        return None if found is None else found.nodes
+
+    def put_past_seats(self, epoch: Epoch, record: PastSeats | None) -> None:
+        """Write or drop the seats of an epoch that is over."""
+        self.overlay.put(keys.past_seats_key(epoch), record)
+
+    def candidates(self) -> Candidates:
+        """Return who asks for a seat in the next epoch."""
+        return self._get(keys.candidates_key(), Candidates) or Candidates(())
+
+    def put_candidates(self, record: Candidates | None) -> None:
+        """Write or drop who asks for a seat."""
+        self.overlay.put(keys.candidates_key(), record)
+
+    def convict(self, account: AccountId) -> Convict | None:
+        """Return what a key was convicted of, if it signed twice."""
+        return self._get(keys.convict_key(account), Convict)
+
+    def put_convict(self, account: AccountId, record: Convict) -> None:
+        """Write a conviction."""
+        self.overlay.put(keys.convict_key(account), record)
 
     def _get(self, key: bytes, kind: type[Record]) -> Record | None:
         record = self.overlay.get(key)

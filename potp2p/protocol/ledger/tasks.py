@@ -10,9 +10,10 @@ from potp2p.foundation.types import Amount, BlobId, Height, MicroNats, Round, Ta
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import LeasePrice, lease_price
 from potp2p.protocol.incentives.scores import is_scorable
-from potp2p.protocol.ledger.context import BlockContext, Sender, require, require_seat
+from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.money import credit, debit
 from potp2p.protocol.ledger.records import PackageAttestation, Task, TaskStatus
+from potp2p.protocol.ledger.seats import judges_of, require_judge
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.scheduling.rules import verify_rules
 from potp2p.protocol.wire.blocks import NO_DIGEST
@@ -123,10 +124,12 @@ def apply_cancel_task(state: State, sender: Sender, action: CancelTask) -> None:
     state.put_task(action.task, replace(task, cancelled=True))
 
 
-def apply_attest_package(state: State, sender: Sender, action: AttestPackage) -> None:
+def apply_attest_package(
+    state: State, sender: Sender, action: AttestPackage, context: BlockContext
+) -> None:
     """Count a validator's word that it holds a package and could judge it, or that it is unfit."""
-    require_seat(state.chain(), sender.node)
     task = state.task(action.task)
+    require_judge(state, sender, task.submitted, context.genesis)
     require(task.status is TaskStatus.ATTESTING, RejectionReason.TOO_LATE, "the package is decided")
     require(
         all(each.validator != sender.node for each in task.attestations),
@@ -140,7 +143,7 @@ def apply_attest_package(state: State, sender: Sender, action: AttestPackage) ->
 def decide_package(state: State, context: BlockContext, task_id: TaskId) -> None:
     """At a block's end: start, refuse, expire or cancel a task that waits for its package."""
     task = state.task(task_id)
-    enough = weak_quorum(len(state.chain().seats))
+    enough = weak_quorum(len(judges_of(state, task.submitted, context.genesis)))
     fits = sum(each.fits for each in task.attestations)
     if task.cancelled:
         end_task(state, context, task_id, TaskStatus.CANCELLED)

@@ -158,13 +158,13 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
         case Ready():
             apply_ready(state, sender, action, context)
         case AttestPackage():
-            apply_attest_package(state, sender, action)
+            apply_attest_package(state, sender, action, context)
         case Contribute():
             apply_contribute(state, sender, action, context)
         case Attest():
-            apply_attest(state, sender, action)
+            apply_attest(state, sender, action, context)
         case RoundResult():
-            apply_round_result(state, sender, action)
+            apply_round_result(state, sender, action, context)
         case AuditCommit():
             apply_audit_commit(state, sender, action)
         case RevealTrace():
@@ -172,6 +172,6 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
         case RevealAudit():
             apply_reveal_audit(state, sender, action)
         case Anchor():
-            apply_anchor(state, sender, action)
+            apply_anchor(state, sender, action, context)
         case _:
             assert_never(action)

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from potp2p.foundation.limits import AUTHORS_RANKED
+from potp2p.foundation.limits import AUTHORS_RANKED, EPOCHS_PER_REQUEST_MAX, VALIDATORS_MAX
 from potp2p.protocol.wire.blocks import Header, Seal
 from potp2p.protocol.wire.fields import (
     AmountField,
     ChainField,
     CycleField,
     DigestField,
+    EpochField,
     HeightField,
     NodeField,
 )
@@ -63,6 +64,37 @@ class DrawProof:
     draws: Annotated[tuple[WeightProof, ...], Many(DRAWS_MAX)]
     ranked: Annotated[int, Uint(AUTHORS_RANKED + 1)]
     """How many of the drawn hold a rank; the others had lost it for the cycle."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSet:
+    """Who holds the seats of an epoch, in seat order."""
+
+    nodes: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochLink:
+    """The last header of an epoch, which its seats sealed, and the next seats that it announces."""
+
+    header: Header
+    seal: Seal
+    validators: ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class EpochsRequest:
+    """Links of epochs in a row."""
+
+    first: EpochField
+    count: Annotated[int, Uint(EPOCHS_PER_REQUEST_MAX + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochsReply:
+    """Links from the first epoch asked for; fewer where the chain, or what is kept of it, ends."""
+
+    links: Annotated[tuple[EpochLink, ...], Many(EPOCHS_PER_REQUEST_MAX)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def settle(world: LedgerWorld, task: TaskId) -> None:
 def duty_of(world: LedgerWorld, place: LeasePlace) -> tuple[KeyPair, AuditDuty]:
     """Return the first auditor of a contribution and what it is asked."""
     auditor = world.state.audit(*place).auditors[0].auditor
-    duties = validator_duties(world.state, auditor).audits
+    duties = validator_duties(world.state, auditor, world.genesis).audits
     mine = next(each for each in duties if (each.task, each.round, each.shard) == place)
     return world.keys[auditor], mine
 

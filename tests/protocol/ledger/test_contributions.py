@@ -215,13 +215,13 @@ def test_duties_end_when_they_are_done(world: LedgerWorld) -> None:
     world.silent = lambda _node, _action: False
     until_result(world)
     seat = world.validators[0]
-    duties = validator_duties(world.state, seat.node_id)
+    duties = validator_duties(world.state, seat.node_id, world.genesis)
     assert duties.attests == ()
     assert len(duties.results) == 1
     vote = RoundResult(task_of(world), Round(0), BlobId(sha256(b"root")), MicroNats(5))
     world.block(world.free(seat, vote))
-    assert validator_duties(world.state, seat.node_id).results == ()
-    assert validator_duties(world.state, world.miners[0].node_id).anchor is None
+    assert validator_duties(world.state, seat.node_id, world.genesis).results == ()
+    assert validator_duties(world.state, world.miners[0].node_id, world.genesis).anchor is None
 
 
 @pytest.mark.parametrize("places", [(), (0,), (7,), (8,), (0, 3, 11)])

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from potp2p.foundation.types import POT, Amount, MicroNats, Round, TaskId
+from potp2p.foundation.types import POT, Amount, MicroNats, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, RoundRecord
 from potp2p.protocol.wire.tasks import FinishRule
@@ -32,6 +32,10 @@ def run_led_by(world: LedgerWorld, seat: int) -> None:
     world.block(*world.duties(), view=view, strict=False)
 
 
+def node_of(world: LedgerWorld, seat: int) -> NodeId:
+    return world.state.chain().seats[seat].node
+
+
 def is_fixed(record: RoundRecord) -> bool:
     return record.fixed > 0
 
@@ -45,7 +49,7 @@ def test_one_primary_that_leads_again_and_again_draws_no_audit() -> None:
     for _ in range(4):
         run_led_by(world, 0)
         assert not world.state.round(task, Round(0)).drawn
-    assert world.state.round(task, Round(0)).revealers == (0,)
+    assert world.state.round(task, Round(0)).revealers == (node_of(world, 0),)
     run_led_by(world, 1)
     assert not world.state.round(task, Round(0)).drawn, "its frame is executed in the next block"
     run_led_by(world, 0)
@@ -76,7 +80,7 @@ def test_primary_of_the_block_that_brought_the_result_does_not_count(
     # The frame just executed was the one of the block with the result.
     assert world.state.round(task, Round(0)).result_revealers == ()
     run_led_by(world, second)
-    assert world.state.round(task, Round(0)).result_revealers == (first,)
+    assert world.state.round(task, Round(0)).result_revealers == (node_of(world, first),)
 
 
 def test_drawn_contribution_that_nobody_may_judge_is_neither_paid_nor_punished() -> None:

@@ -9,8 +9,10 @@ from potp2p.foundation.types import POT, Amount, Cycle, Epoch, Height, Rank, Vie
 from potp2p.protocol.crypto.beacon import NO_REVEAL, next_beacon
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.epochs import cycle_of, epoch_of, primaries, reveal_position
-from potp2p.protocol.ledger.records import MISSES_MAX, CycleWeights, Seat, Weight
+from potp2p.protocol.ledger.epochs import primaries
+from potp2p.protocol.ledger.heights import cycle_of, epoch_of, reveal_position
+from potp2p.protocol.ledger.records import CycleWeights, Weight
+from potp2p.protocol.ledger.seat_records import MISSES_MAX, Seat
 from potp2p.protocol.wire.blocks import NO_DIGEST, RANK_NONE, Frame
 from potp2p.protocol.wire.transactions import Anchor, Transfer
 from tests.doubles.ledger_world import LedgerWorld, build_world, key_pair
@@ -117,7 +119,15 @@ def test_seat_without_anchor_reveals_zeros_and_the_chain_goes_on(world: LedgerWo
 
 def seats(*skipped_until: int) -> tuple[Seat, ...]:
     return tuple(
-        Seat(key_pair(str(place)).node_id, NO_DIGEST, NO_DIGEST, 1, Height(until))
+        Seat(
+            key_pair(str(place)).node_id,
+            NO_DIGEST,
+            NO_DIGEST,
+            1,
+            Height(until),
+            Amount(0),
+            Height(0),
+        )
         for place, until in enumerate(skipped_until)
     )
 

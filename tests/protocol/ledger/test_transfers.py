@@ -8,7 +8,7 @@ from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import POT, Amount, ChainId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.money import UNBONDINGS_MAX
+from potp2p.protocol.ledger.records import UNBONDINGS_MAX
 from potp2p.protocol.ledger.state import NOBODY
 from potp2p.protocol.ledger.transition import (
     decode_transaction,
@@ -165,10 +165,12 @@ def test_unbonding_has_its_limits(world: LedgerWorld) -> None:
     assert world.refusal(world.paid(world.client, Unbond(Amount(1)))) is RejectionReason.RATE
 
 
-def test_validator_keeps_its_bond_while_it_holds_its_seat(world: LedgerWorld) -> None:
-    seat = world.validators[0]
-    signed = world.paid(seat, Unbond(Amount(1)))
-    assert world.refusal(signed) is RejectionReason.TOO_EARLY
+def test_validator_keeps_the_least_bond_while_it_holds_its_seat(world: LedgerWorld) -> None:
+    seat, least = world.validators[0], world.genesis.money.validator_bond
     world.block(world.paid(world.client, Bond(account_of(seat.node_id), Amount(5))))
-    assert world.refusal(signed) is None
-    assert world.refusal(world.paid(seat, Unbond(Amount(6)))) is RejectionReason.TOO_EARLY
+    world.block(world.paid(seat, Unbond(Amount(5))))
+    record = world.account(seat)
+    assert (record.bond, [each.amount for each in record.unbonding]) == (least, [5])
+    world.block(world.paid(seat, Unbond(Amount(least))))
+    record = world.account(seat)
+    assert (record.bond, [each.amount for each in record.unbonding]) == (least, [5])
