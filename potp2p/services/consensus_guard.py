@@ -1,17 +1,25 @@
-"""The signing guard: the only holder of the key under which consensus statements are signed."""
+"""
+The signing guard: the only holder of the key under which consensus statements are signed.
+
+Its record is made together with the key (`potp2p init`, `devnet`): that is how an empty record is
+known to belong to a key that never signed. Whoever has the key without the record, or had to give a
+damaged one up, does not know what was signed and stays silent until an epoch begins after the one
+in which the network was met again.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from potp2p.foundation.errors import UnsafeError
-from potp2p.foundation.types import ChainId, Digest, Signature
+from potp2p.foundation.errors import PeerError, UnsafeError
+from potp2p.foundation.types import ChainId, Digest, Epoch, Signature
 from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.wire.consensus import Commit, Prepare, Propose, Statement, ViewChange
-from potp2p.protocol.wire.fields import DigestField, HeightField, ViewField
+from potp2p.protocol.wire.fields import DigestField, EpochField, HeightField, ViewField
 from potp2p.protocol.wire.schema import Uint, decode, encode
 from potp2p.services.consensus_ports import SafetyRecord
+from potp2p.storage.ports import REPAIR_HINT
 
 GUARD_DOMAIN: Final = "potp2p/consensus/guard/1"
 PHASES: Final[dict[type, int]] = {ViewChange: 0, Propose: 1, Prepare: 2, Commit: 3}
@@ -33,6 +41,43 @@ class Signed:
         return self.height, self.view, self.phase
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Not to sign up to the end of an epoch; None until it is known which one it is now."""
+
+    until: EpochField | None
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyNote:
+    """What the safety record holds."""
+
+    last: Signed | None
+    """None: this key never signed, or what it signed is lost and `silence` says so."""
+    silence: Silence | None
+
+
+BORN: Final = SafetyNote(None, None)
+"""Of a key that was made just now."""
+LOST: Final = SafetyNote(None, Silence(None))
+"""Of a key whose past is not known."""
+
+
+def decode_note(encoded: bytes) -> SafetyNote:
+    """Read a safety record; UnsafeError when it does not hold one."""
+    try:
+        return decode(SafetyNote, encoded)
+    except PeerError:
+        pass
+    try:
+        # As potp2p 0.1 wrote it.
+        return SafetyNote(decode(Signed, encoded), None)
+    except PeerError as error:
+        raise UnsafeError(
+            f"the safety record does not read: {error.detail}; {REPAIR_HINT}"
+        ) from error
+
+
 class SigningGuard:
     """
     Refuses a second statement in one (height, view, phase), or any below; same bytes may repeat.
@@ -45,12 +90,28 @@ class SigningGuard:
         self._chain_id = chain_id
         self._record = record
         stored = record.read()
-        self.last: Signed | None = None if stored is None else decode(Signed, stored)
+        note = BORN if stored is None else decode_note(stored)
+        self.last: Signed | None = note.last
+        self.silence: Silence | None = note.silence
         self._is_durable = True
+
+    def is_silent(self, epoch: Epoch) -> bool:
+        """Tell whether nothing may be signed in an epoch."""
+        return self.silence is not None and (
+            self.silence.until is None or epoch <= self.silence.until
+        )
+
+    def met(self, epoch: Epoch) -> None:
+        """Learn that a quorum of others works in an epoch: silence lasts to its end."""
+        if self.silence is not None and self.silence.until is None:
+            self.silence = Silence(epoch)
+            self._is_durable = False
 
     def sign(self, statement: Statement) -> Signature:
         """Sign, or raise UnsafeError where that could contradict what was signed before."""
         wanted = self._place_of(statement)
+        if self.is_silent(statement.epoch):
+            raise UnsafeError("refused to sign: what this key signed before is not known")
         if self.last is not None and wanted.place <= self.last.place and wanted != self.last:
             raise UnsafeError(f"refused to sign at {wanted.place} after {self.last.place}")
         self._note(wanted)
@@ -75,8 +136,8 @@ class SigningGuard:
 
     async def sync(self) -> None:
         """Return once the last place would survive a power cut."""
-        if not self._is_durable and self.last is not None:
-            await self._record.write(encode(self.last))
+        if not self._is_durable:
+            await self._record.write(encode(SafetyNote(self.last, self.silence)))
             self._is_durable = True
 
     def _place_of(self, statement: Statement) -> Signed:

@@ -1,16 +1,27 @@
 """What survives a crash: the journal of the height and the guard over our signatures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from potp2p.foundation.committee import quorum
 from potp2p.foundation.errors import UnsafeError
-from potp2p.foundation.types import Height, Signature
+from potp2p.foundation.limits import CHECKS_KEPT_MAX, JOURNAL_COMPACT_BYTES
+from potp2p.foundation.types import Height, Signature, ValidatorIndex
 from potp2p.protocol.consensus.events import HeightStarted, LoggedEvent, MessageReceived
+from potp2p.protocol.consensus.height import HeightState
 from potp2p.protocol.consensus.machine import Replica
 from potp2p.protocol.wire.consensus import Statement
 from potp2p.services.consensus_blocks import BlockShelf
 from potp2p.services.consensus_guard import SigningGuard
 from potp2p.services.consensus_ports import Journal
 from potp2p.services.consensus_records import BlockKept, Record, decode_record, encode_record
+from potp2p.services.consensus_snapshot import (
+    HeightKept,
+    blocks_that_matter,
+    keep_height,
+    restore_height,
+)
+from potp2p.storage.ports import REPAIR_HINT
 
 
 @dataclass(slots=True)
@@ -28,19 +39,19 @@ class ReplicaMemory:
     muted_height: Height | None = None
     """Up to here we stay silent: the guard signed what the journal no longer knows."""
     _is_synced: bool = field(default=True)
+    _heard: set[ValidatorIndex] = field(default_factory=set[ValidatorIndex])
+    """Who spoke at this height since we began it or were started."""
+    _compact_at: int = JOURNAL_COMPACT_BYTES
+    _replica: Replica | None = None
+    _shelf: BlockShelf | None = None
 
     def recover(self, replica: Replica, shelf: BlockShelf, facts: HeightStarted) -> bool:
         """Put a fresh replica where it was; False when the journal is not about this height."""
+        self._replica, self._shelf = replica, shelf
         records = [decode_record(entry) for entry in self.journal.entries()]
-        first = records[0] if records else None
-        if records and not isinstance(first, HeightStarted):
-            raise UnsafeError("the consensus journal does not begin with a height")
-        is_ours = isinstance(first, HeightStarted) and first.height >= facts.height
-        if isinstance(first, HeightStarted) and is_ours:
-            if first.height > facts.height:
-                raise UnsafeError(f"the journal is at height {first.height}, the chain below it")
-            if first.head_hash != facts.head_hash:
-                raise UnsafeError(f"the journal of height {first.height} has another past")
+        first = verified_beginning(records, facts)
+        is_ours = first is not None and first.height == facts.height
+        if is_ours:
             for record in records:
                 self._replay(record, replica, shelf)
         self._mute_if_forgotten(replica, facts.height)
@@ -49,11 +60,15 @@ class ReplicaMemory:
     def begin(self) -> None:
         """Forget the height that was stored elsewhere."""
         self.journal.reset()
+        self._heard.clear()
+        self._compact_at = JOURNAL_COMPACT_BYTES
 
     def log(self, record: LoggedEvent | BlockKept) -> None:
         """Note an input; durable only after `sync`."""
         self.journal.append(encode_record(record))
         self._is_synced = False
+        if isinstance(record, MessageReceived):
+            self._hear(record)
 
     def sign(self, statement: Statement) -> Signature | None:
         """
@@ -73,13 +88,41 @@ class ReplicaMemory:
     async def sync(self) -> None:
         """Return once causes and signatures would survive a power cut."""
         if not self._is_synced:
-            await self.journal.sync()
+            if self.journal.size() > self._compact_at:
+                await self._compact()
+            else:
+                await self.journal.sync()
             self._is_synced = True
         await self.guard.sync()
+
+    async def _compact(self) -> None:
+        """Replace what led here by where we are: a height that does not end stays bounded."""
+        at = None if self._replica is None else self._replica.at
+        assert at is not None, "only a height fills a journal"
+        assert self._shelf is not None, "recovery comes first"
+        if len(at.checked) > CHECKS_KEPT_MAX:
+            await self.journal.sync()
+            return
+        blocks = (self._shelf.held.get(each) for each in sorted(blocks_that_matter(at)))
+        kept = [BlockKept(each.encoded) for each in blocks if each is not None]
+        records: list[Record] = [keep_height(at), *kept]
+        await self.journal.rewrite([encode_record(record) for record in records])
+        self._compact_at = max(JOURNAL_COMPACT_BYTES, 2 * self.journal.size())
+
+    def _hear(self, received: MessageReceived) -> None:
+        """Notice when a quorum is at work where we are: then this is the network's epoch."""
+        self._heard.add(received.message.statement.signer)
+        at = None if self._replica is None else self._replica.at
+        if at is not None and len(self._heard) >= quorum(len(at.facts.validators)):
+            self.guard.met(at.facts.epoch)
 
     def _replay(self, record: Record, replica: Replica, shelf: BlockShelf) -> None:
         if isinstance(record, BlockKept):
             shelf.restore(record.block)
+            return
+        if isinstance(record, HeightKept):
+            replica.at = restore_height(record, replica.timing)
+            self._restore_guard(replica.at)
             return
         at = replica.at
         if isinstance(record, MessageReceived) and at is not None:
@@ -88,6 +131,10 @@ class ReplicaMemory:
             if casting is not None and casting.statement == statement:
                 self.guard.restore(statement)
         replica.step(record)
+
+    def _restore_guard(self, at: HeightState) -> None:
+        for message in at.own.values():
+            self.guard.restore(message.statement)
 
     def _mute_if_forgotten(self, replica: Replica, height: Height) -> None:
         last = self.guard.last
@@ -99,3 +146,24 @@ class ReplicaMemory:
             said += [cast.statement for cast in replica.at.casting.values()]
         if not any(self.guard.is_last(statement) for statement in said):
             self.muted_height = last.height
+
+
+def verified_beginning(records: Sequence[Record], facts: HeightStarted) -> HeightStarted | None:
+    """
+    Return the height that a journal is about; UnsafeError when it does not fit the chain.
+
+    An earlier height is stored already. A later one, or one on another past, means that the chain
+    is older than what this node signed.
+    """
+    if not records:
+        return None
+    first = records[0].facts if isinstance(records[0], HeightKept) else records[0]
+    if not isinstance(first, HeightStarted):
+        raise UnsafeError(f"the consensus journal does not begin with a height; {REPAIR_HINT}")
+    if first.height > facts.height:
+        raise UnsafeError(
+            f"the journal is at height {first.height}, the chain below it; {REPAIR_HINT}"
+        )
+    if first.height == facts.height and first.head_hash != facts.head_hash:
+        raise UnsafeError(f"the journal of height {first.height} has another past; {REPAIR_HINT}")
+    return first

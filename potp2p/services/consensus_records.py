@@ -19,7 +19,9 @@ from potp2p.protocol.consensus.events import (
     Timer,
     TimerFired,
 )
-from potp2p.protocol.wire.schema import Octets, decode, encode
+from potp2p.protocol.wire.schema import Octets, decode_own, encode
+from potp2p.services.consensus_snapshot import HeightKept
+from potp2p.storage.ports import REPAIR_HINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ Record: TypeAlias = (
     | SealReceived
     | BetterBodyHeard
     | BlockKept
+    | HeightKept
 )
 
 
@@ -56,7 +59,7 @@ def changes_state(event: Event) -> TypeGuard[LoggedEvent]:
     return not isinstance(event, StatusReceived | Resumed)
 
 
-def encode_record(record: LoggedEvent | BlockKept) -> bytes:
+def encode_record(record: Record) -> bytes:
     """Return a record's bytes in the journal."""
     return encode(JournalEntry(record))
 
@@ -64,6 +67,8 @@ def encode_record(record: LoggedEvent | BlockKept) -> bytes:
 def decode_record(encoded: bytes) -> Record:
     """Read our own bytes back; damage that the checksum missed must not be voted upon."""
     try:
-        return decode(JournalEntry, encoded, bytes_max=2 * BLOCK_BYTES_MAX).record
+        return decode_own(JournalEntry, encoded, bytes_max=2 * BLOCK_BYTES_MAX).record
     except PeerError as error:
-        raise UnsafeError(f"the consensus journal is damaged: {error.detail}") from error
+        raise UnsafeError(
+            f"the consensus journal is damaged: {error.detail}; {REPAIR_HINT}"
+        ) from error

@@ -22,8 +22,7 @@ from potp2p.foundation.limits import (
 )
 from potp2p.storage.files import Files, LocalFiles, operating
 from potp2p.storage.journal_frames import FRAME, SALT_BYTES, Form, read_content
-
-REPAIR_HINT = "`potp2p chain repair` explains and mends it"
+from potp2p.storage.ports import REPAIR_HINT
 
 
 @dataclass(slots=True)

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from potp2p.foundation.types import BlobId, Digest, Height
 
+REPAIR_HINT: Final = "`potp2p chain repair` explains and mends it"
+"""Ends every line about a record of signatures that cannot be trusted as it is."""
 _NO_METADATA: Mapping[bytes, bytes] = MappingProxyType({})
 
 

@@ -19,7 +19,7 @@ import trio
 from potp2p.foundation.errors import UnsafeError
 from potp2p.foundation.limits import SAFETY_RECORD_BYTES_MAX
 from potp2p.storage.files import Files, LocalFiles, operating
-from potp2p.storage.journal import REPAIR_HINT
+from potp2p.storage.ports import REPAIR_HINT
 
 MAGIC: Final = b"safe"
 HEADER: Final = struct.Struct(">4sQII")

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.errors import UnsafeError
+from potp2p.foundation.types import Epoch
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.consensus.events import MessageReceived
 from potp2p.protocol.wire.consensus import (
@@ -18,9 +19,11 @@ from potp2p.protocol.wire.consensus import (
     Statement,
     decode_frame,
 )
+from potp2p.protocol.wire.schema import encode
+from potp2p.services.consensus_guard import LOST, Silence
 from potp2p.services.consensus_records import encode_record
 from tests.doubles.network import MemoryHub, Transit
-from tests.doubles.validators import Validator, make_validators, until
+from tests.doubles.validators import EPOCH, Validator, make_validators, until
 
 SIGNED = SignedPrepare | SignedCommit | ProvenViewChange | Proposal
 
@@ -271,3 +274,32 @@ async def test_unreadable_journal_is_refused_with_one_clear_line(
 ) -> None:
     with pytest.raises(UnsafeError, match="journal"):
         await run_on([entry])
+
+
+async def test_validator_without_a_past_listens_until_the_next_epoch_and_then_votes(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    hub = MemoryHub()
+    validators = make_validators(4, hub)
+    silent = validators[2]
+    silent.record.content = encode(LOST)
+    silent.boot()
+    for validator in validators:
+        nursery.start_soon(validator.run)
+    await until(lambda: min(len(each.chain.blocks) for each in validators) >= 3)
+    silent.kill()
+    silent.boot()
+    nursery.start_soon(silent.run)
+    await until(lambda: min(len(each.chain.blocks) for each in validators) >= 5)
+
+    signers = [{each.signer for each in seal.signatures} for _, seal in validators[0].chain.blocks]
+    assert not any(silent.index in each for each in signers)
+    assert silent.service.guard.silence == Silence(EPOCH)
+    for validator in validators:
+        validator.chain.epoch = Epoch(1)
+    goal = len(validators[0].chain.blocks) + 3
+    await until(lambda: min(len(each.chain.blocks) for each in validators) >= goal)
+    seals = [seal for _, seal in validators[0].chain.blocks if seal.epoch > EPOCH]
+    assert any(silent.index in {each.signer for each in seal.signatures} for seal in seals)
+    assert_one_story(hub, validators)
+    nursery.cancel_scope.cancel()

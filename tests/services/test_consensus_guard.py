@@ -1,12 +1,22 @@
 """The signing guard: one statement for each place, in rising order, across crashes."""
 
+from dataclasses import replace
+
 import pytest
 
 from potp2p.foundation.errors import UnsafeError
+from potp2p.foundation.types import Epoch, Height, View
 from potp2p.protocol.crypto.signing import verify_signature
 from potp2p.protocol.wire.consensus import Statement
 from potp2p.protocol.wire.schema import encode
-from potp2p.services.consensus_guard import SigningGuard
+from potp2p.services.consensus_guard import (
+    BORN,
+    LOST,
+    SafetyNote,
+    Signed,
+    SigningGuard,
+    decode_note,
+)
 from potp2p.simulation.core.messages import certificate, commit, prepare, propose, view_change
 from tests.doubles.committee import APPLE, PEAR
 from tests.doubles.validators import CHAIN, OTHER_CHAIN, MemoryRecord, key_of
@@ -114,3 +124,40 @@ def test_journal_that_contradicts_the_record_is_refused() -> None:
     guard.restore(prepare(1, APPLE).statement)
     with pytest.raises(UnsafeError):
         guard.restore(prepare(1, PEAR).statement)
+
+
+@pytest.mark.parametrize("content", [None, encode(BORN)])
+def test_key_that_never_signed_may_begin(content: bytes | None) -> None:
+    assert guard_on(MemoryRecord(content)).sign(prepare(1, APPLE).statement)
+
+
+async def test_key_whose_past_is_lost_is_silent_to_the_end_of_the_epoch_it_meets() -> None:
+    record = MemoryRecord(encode(LOST))
+    now, later = prepare(1, APPLE).statement, replace(prepare(1, APPLE).statement, epoch=Epoch(1))
+    guard = guard_on(record)
+    for statement in (now, later):
+        with pytest.raises(UnsafeError, match="what this key signed before is not known"):
+            guard.sign(statement)
+    guard.met(now.epoch)
+    guard.met(later.epoch)
+    await guard.sync()
+
+    again = guard_on(record)
+    with pytest.raises(UnsafeError):
+        again.sign(now)
+    assert again.sign(later)
+    await again.sync()
+    with pytest.raises(UnsafeError):
+        guard_on(record).sign(now)
+
+
+def test_record_of_the_first_release_still_counts() -> None:
+    last = Signed(Height(7), View(2), 3, APPLE)
+
+    assert decode_note(encode(last)) == SafetyNote(last, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"garbage", b"\x82\xf6"])
+def test_record_that_says_nothing_is_refused(content: bytes) -> None:
+    with pytest.raises(UnsafeError, match="chain repair"):
+        guard_on(MemoryRecord(content))
