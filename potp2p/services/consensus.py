@@ -419,7 +419,7 @@ class ConsensusService:
         self._tasks.cancel()
         self._timers.clear()
         absence.left.set()
-        await discard_until(absence.over, self._inbox)
+        self._effects.extend(await discard_until(absence.over, self._inbox))
         facts = self.source.next_height()
         if facts.height > self._at.facts.height:
             self._turn(facts, facts.head_hash)

@@ -25,16 +25,24 @@ async def ask_away(inbox_out: trio.MemorySendChannel[Item]) -> AsyncIterator[Non
         absence.over.set()
 
 
-async def discard_until(over: trio.Event, inbox: trio.MemoryReceiveChannel[Item]) -> None:
-    """Empty the inbox meanwhile: what comes is about heights that others have decided."""
+async def discard_until(over: trio.Event, inbox: trio.MemoryReceiveChannel[Item]) -> list[Absence]:
+    """
+    Empty the inbox meanwhile: what comes is about heights that others have decided.
+
+    Returns who else asked: they are still waiting.
+    """
+    asking: list[Absence] = []
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_discard, inbox)
+        nursery.start_soon(_discard, inbox, asking)
         await over.wait()
         nursery.cancel_scope.cancel()
+    return asking
 
 
-async def _discard(inbox: trio.MemoryReceiveChannel[Item]) -> None:
+async def _discard(inbox: trio.MemoryReceiveChannel[Item], asking: list[Absence]) -> None:
     while True:
         item = await inbox.receive()
         if isinstance(item, Adopted):
             item.done.set()
+        elif isinstance(item, Absence):
+            asking.append(item)

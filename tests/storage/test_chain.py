@@ -11,7 +11,7 @@ from potp2p.foundation.types import Digest, Height
 from potp2p.storage.chain import LmdbChainStore
 from potp2p.storage.environment import Environment, Transaction
 from potp2p.storage.notebook import LmdbNotebook
-from potp2p.storage.ports import ChainStore, Notebook, StoredHead
+from potp2p.storage.ports import ChainStore, Notebook, StoredBlock, StoredHead
 from potp2p.storage.tables import Table
 
 ROOT = Digest(b"\x01" * 32)
@@ -202,3 +202,32 @@ def test_folder_that_holds_no_database_is_named(tmp_path: Path) -> None:
         Environment.open(tmp_path / "chain"),
     ):
         pass
+
+
+async def test_a_batch_is_stored_whole_with_the_state_after_its_last_block(
+    environment: Environment,
+) -> None:
+    store = LmdbChainStore(environment)
+    await commit_genesis(store)
+    blocks = [StoredBlock(Height(each), b"block", b"seal") for each in (1, 2, 3)]
+    await store.commit_many(
+        blocks, state_root=Digest(b"\x03" * 32), state_writes={b"a": b"1"}, node_writes={}
+    )
+    assert store.head() == StoredHead(Height(3), Digest(b"\x03" * 32))
+    assert [store.block(Height(each)) for each in (1, 2, 3)] == [(b"block", b"seal")] * 3
+    assert store.get_state(b"a") == b"1"
+
+
+async def test_a_batch_that_fails_in_its_middle_leaves_nothing_of_any_block(
+    environment: Environment,
+) -> None:
+    store = LmdbChainStore(environment)
+    await commit_genesis(store)
+    gap = [StoredBlock(Height(each), b"block", b"seal") for each in (1, 3)]
+    with pytest.raises(AssertionError, match="height 3 does not follow; 2 does"):
+        await store.commit_many(
+            gap, state_root=Digest(b"\x03" * 32), state_writes={b"a": b"1"}, node_writes={}
+        )
+    assert store.head() == StoredHead(Height(0), ROOT)
+    assert store.block(Height(1)) is None
+    assert store.get_state(b"a") is None
