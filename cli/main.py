@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from cli.commands import bench, certificate, chain, devnet, init, start, status, task, wallet
+from cli.commands import (
+    bench,
+    certificate,
+    chain,
+    devnet,
+    init,
+    simulate,
+    start,
+    status,
+    task,
+    wallet,
+)
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
 from cli.output import print_lines
 from potp2p.foundation.errors import PeerError
@@ -25,6 +36,7 @@ application.command("init")(init.init)
 application.command("start")(start.start)
 application.command("status")(status.status)
 application.command("devnet")(devnet.devnet)
+application.command("simulate")(simulate.simulate)
 application.add_typer(wallet.application, name="wallet")
 application.add_typer(task.application, name="task")
 application.add_typer(certificate.application, name="certificate")

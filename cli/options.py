@@ -42,6 +42,15 @@ class ModeChoice(StrEnum):
     GRADIENT = "gradient"
 
 
+@unique
+class LevelChoice(StrEnum):
+    """What a simulation consists of."""
+
+    NODES = "nodes"
+    CORE = "core"
+    TWINS = "twins"
+
+
 DataFolder = Annotated[
     Path | None,
     typer.Option(

@@ -7,7 +7,6 @@ from random import Random
 
 import trio
 
-from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.types import AccountId, Amount, NodeId, TaskId
 from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.running import start_services
@@ -172,15 +171,8 @@ class Machine:
         )
 
 
-def storage_faults(group: BaseExceptionGroup[BaseException]) -> list[OperatingError]:
-    """Return what ended a node when only its disk did; empty when anything else is among it."""
-    wanted, rest = group.split(OperatingError)
-    if wanted is None or rest is not None:
-        return []
-    return [each for each in _leaves(wanted) if isinstance(each, OperatingError)]
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
+def leaves_of(error: Exception) -> list[Exception]:
+    """Return the errors that nurseries have wrapped, one by one."""
+    if not isinstance(error, ExceptionGroup):
         return [error]
-    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [leaf for inner in error.exceptions for leaf in leaves_of(inner)]

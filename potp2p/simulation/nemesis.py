@@ -1,14 +1,14 @@
 """Carries out a plan: cuts, clogs, crashes, disks that fail, and machines that come back."""
 
+import traceback
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, assert_never
 
 import trio
 
-from potp2p.foundation.errors import OperatingError
 from potp2p.simulation.disks import Kept
-from potp2p.simulation.machine import Machine, storage_faults
+from potp2p.simulation.machine import Machine, leaves_of
 from potp2p.simulation.network import Address
 from potp2p.simulation.oracle import Oracle
 from potp2p.simulation.plans import Fault, Happening, Plan, double_of
@@ -51,18 +51,18 @@ class Nemesis:
             self.trace.note("start", machine.name, str(machine.node.chain.head.height))
             try:
                 await machine.run(machine.node, machine.scope)
-            except BaseExceptionGroup as group:
-                faults = storage_faults(group)
-                if not faults:
-                    raise
-                self._note_failure(machine, faults)
+            except ExceptionGroup as group:
+                self._note_failure(machine, group)
             until = self._down_until.pop(machine.name, trio.current_time() + REPAIR_SECONDS)
             await trio.sleep_until(until)
 
-    def _note_failure(self, machine: Machine, faults: list[OperatingError]) -> None:
+    def _note_failure(self, machine: Machine, group: ExceptionGroup[Exception]) -> None:
         """A node stopped by itself: right if its disk failed, else a verdict."""
-        self.trace.note("stopped", machine.name, str(faults[0]))
-        self.oracle.note_stop(machine, faults)
+        causes = leaves_of(group)
+        self.trace.note("stopped", machine.name, *(f"{each!r}" for each in causes))
+        self.oracle.note_stop(machine, causes)
+        if self.trace.write is not None:
+            self.trace.write("".join(traceback.format_exception(group)))
         machine.lose_power(self.random.choice(tuple(Kept)), self.random)
 
     async def _carry_out(self, happening: Happening) -> None:

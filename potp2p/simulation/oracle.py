@@ -223,11 +223,12 @@ class Oracle:
         """A new disk begins at nothing."""
         self._watch_disk(machine)
 
-    def note_stop(self, machine: Machine, faults: Sequence[OperatingError]) -> None:
-        """A node that stops by itself needs a disk that failed."""
+    def note_stop(self, machine: Machine, causes: Sequence[Exception]) -> None:
+        """A node that stops by itself needs a disk that failed; anything else is a bug."""
         reason = machine.disk.failed_for
-        if reason is None or any(reason not in str(fault) for fault in faults):
-            self.complain(f"{machine.name} stopped: {faults[0]}")
+        for cause in causes:
+            if reason is None or not isinstance(cause, OperatingError) or reason not in str(cause):
+                self.complain(f"{machine.name} stopped: {type(cause).__name__}: {cause}")
 
     # What nodes think of each other, and how much they keep
 
