@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 RUN_ARGUMENTS ?=
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint format clean
+.PHONY: help setup demo test test-long fuzz lint format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ test: lint  ## Lint, check types and contracts, and run the tests
 
 test-long: setup  ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m long $(RUN_ARGUMENTS)
+
+fuzz: setup  ## Fuzz every decoder of peers', disk and operators' bytes for FUZZ_SECONDS (600)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(RUN_ARGUMENTS)
 
 lint: setup  ## Lint, check formatting, types and import contracts
 	$(BIN)/ruff check

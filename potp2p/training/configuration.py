@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
-from potp2p.foundation.limits import CONFIGURATION_BYTES_MAX
+from potp2p.foundation.limits import CBOR_DENSITY_FREE_BYTES, CONFIGURATION_BYTES_MAX
 from potp2p.protocol.wire.tasks import ToleranceClass
 
 ARCHITECTURES: Final = ("bert", "gpt2", "llama", "resnet", "vit")
@@ -45,6 +45,10 @@ LIST_KEYS: Final = frozenset({"eos_token_id", "image_size", "patch_size"})
 REFUSED_TRUE: Final = frozenset(
     {"output_attentions", "output_hidden_states", "add_cross_attention"}
 )
+MEMORY_WEIGHTS: Final = {b"[": 64, b"{": 64, b":": 80, b",": 56}
+"""Bytes of memory for each of these signs: a list, a table, its entries, one more value."""
+MEMORY_PER_BYTE: Final = 8
+"""What parsing may take beside the text itself, so that all in all it stays within tenfold."""
 
 Configuration = dict[str, object]
 
@@ -58,6 +62,9 @@ def read_configuration(path: Path) -> Configuration:
         raise OperatingError(f"cannot read {path}: {error.strerror}") from error
     if len(encoded) > CONFIGURATION_BYTES_MAX:
         raise refused("larger than a configuration may be")
+    weight = sum(encoded.count(sign) * each for sign, each in MEMORY_WEIGHTS.items())
+    if weight > MEMORY_PER_BYTE * len(encoded) + CBOR_DENSITY_FREE_BYTES:
+        raise refused("too many parts for its size")
     try:
         parsed: object = json.loads(encoded)
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,9 @@ root that machines can vote on. Nothing is ever unpickled.
 
 import json
 import os
+import re
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Final, TypeAlias, cast
 
@@ -34,6 +36,14 @@ DTYPES: Final[dict[str, np.dtype[np.float32 | np.int32 | np.int64 | np.uint16]]]
     "I64": np.dtype("<i8"),
     "U16": np.dtype("<u2"),
 }
+_DTYPE_NAMES: Final = {name.encode(): name for name in DTYPES}
+_NUMBER: Final = rb"(?:0|[1-9][0-9]{0,18})"
+_ENTRY: Final = re.compile(
+    rb'("(?:[ !#-\[\]-~]|\\(?:["\\bfnrt]|u[0-9a-f]{4}))*"):'
+    rb'{"dtype":"(F32|I32|I64|U16)","shape":\[((?:%b(?:,%b){0,%d})?)\],"data_offsets":\[(%b),(%b)\]}'
+    % (_NUMBER, _NUMBER, TENSOR_RANK_MAX, _NUMBER, _NUMBER)
+)
+"""One tensor of a header, exactly as `encode_tensors` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,69 +110,75 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def decode_header(encoded: bytes) -> tuple[tuple[Entry, ...], int]:
-    """Read names, types and places; return them with the offset where the body starts."""
+    """
+    Read names, types and places; return them with the offset where the body starts.
+
+    Entry by entry and in the one spelling that we write: a JSON parser would turn a header of
+    sixteen megabytes into hundreds before anything could be refused.
+    """
     if len(encoded) < LENGTH_BYTES:
         raise _refused("no header")
     header_bytes = int.from_bytes(encoded[:LENGTH_BYTES], "little")
     body_start = LENGTH_BYTES + header_bytes
     if header_bytes > TENSOR_HEADER_BYTES_MAX or body_start > len(encoded):
         raise _refused(f"header of {header_bytes} bytes")
-    described = _parse_header(encoded[LENGTH_BYTES:body_start])
-    entries = tuple(_place(described))
+    entries, end = _take_entries(encoded, body_start)
+    padding = -(end - LENGTH_BYTES) % ALIGNMENT
+    if end + padding != body_start or encoded[end:body_start] != b" " * padding:
+        raise _refused("header does not end where it should")
     if body_start + (entries[-1].end if entries else 0) != len(encoded):
         raise _refused("body has another length than the header says")
-    if _encode_header(described) != encoded[:body_start]:
-        raise _refused("header is not canonical")
-    return entries, body_start
+    return tuple(entries), body_start
 
 
-def _parse_header(header: bytes) -> dict[str, tuple[str, tuple[int, ...]]]:
-    try:
-        parsed: object = json.loads(header)
-    except (ValueError, RecursionError) as error:
-        raise _refused("header is not JSON") from error
-    if not isinstance(parsed, dict) or len(parsed) > TENSORS_MAX:
+def _take_entries(encoded: bytes, body_start: int) -> tuple[list[Entry], int]:
+    """Read the table of a header; return its entries and the offset behind its closing brace."""
+    place = LENGTH_BYTES + 1
+    if encoded[LENGTH_BYTES:place] != b"{":
         raise _refused("header is no table of tensors")
-    described: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for name, value in cast("dict[str, object]", parsed).items():
-        if not isinstance(value, dict):
-            raise _refused(f"tensor {name!r:.80}")
-        dtype, shape = value.get("dtype"), value.get("shape")
-        # A list is no key: asking a table for one raises instead of answering no.
-        if not isinstance(dtype, str) or dtype not in DTYPES:
-            raise _refused(f"tensor {name!r:.80} has an unknown type")
-        if not isinstance(shape, list) or len(shape) > TENSOR_RANK_MAX:
-            raise _refused(f"tensor {name!r:.80} has an unknown shape")
-        if not all(type(length) is int and 0 <= length < 1 << 40 for length in shape):
-            raise _refused(f"tensor {name!r:.80} has an impossible shape")
-        described[name] = (dtype, tuple(shape))
-    return described
-
-
-def _place(described: dict[str, tuple[str, tuple[int, ...]]]) -> list[Entry]:
     entries: list[Entry] = []
-    start = 0
-    for name, (dtype, shape) in described.items():
-        # Python integers: a product of lengths must not wrap around a bound.
-        count = 1
-        for length in shape:
-            count *= length
-        end = start + count * DTYPES[dtype].itemsize
-        entries.append(Entry(name, dtype, shape, start, end))
-        start = end
-    return entries
+    while encoded[place : place + 1] != b"}" or (entries and encoded[place - 1 : place] == b","):
+        found = _ENTRY.match(encoded, place, body_start)
+        if found is None or len(entries) == TENSORS_MAX:
+            raise _refused(f"header is not canonical at byte {place}")
+        entry = _entry(found, entries[-1] if entries else None)
+        entries.append(entry)
+        place = found.end()
+        if encoded[place : place + 1] == b",":
+            place += 1
+        elif encoded[place : place + 1] != b"}":
+            raise _refused(f"header is not canonical at byte {place}")
+    return entries, place + 1
+
+
+def _entry(found: re.Match[bytes], previous: Entry | None) -> Entry:
+    """Check what one entry says against the one before."""
+    spelled, dtype, lengths, first, last = found.groups()
+    name: object = json.loads(spelled)
+    if not isinstance(name, str) or json.dumps(name).encode() != spelled:
+        raise _refused(f"tensor {spelled!r:.80} is spelled in an odd way")
+    if previous is not None and name <= previous.name:
+        raise _refused(f"tensor {name!r:.80} is out of order")
+    shape = tuple(int(length) for length in lengths.split(b",")) if lengths else ()
+    if len(shape) > TENSOR_RANK_MAX or any(length >= 1 << 40 for length in shape):
+        raise _refused(f"tensor {name!r:.80} has an impossible shape")
+    start, end = int(first), int(last)
+    # Python integers: a product of lengths must not wrap around a bound.
+    expected = 0 if previous is None else previous.end
+    name_of_type = _DTYPE_NAMES[dtype]
+    if start != expected or end != start + prod(shape) * DTYPES[name_of_type].itemsize:
+        raise _refused(f"tensor {name!r:.80} has another place than its shape says")
+    return Entry(name, name_of_type, shape, start, end)
 
 
 def _encode_header(described: dict[str, tuple[str, tuple[int, ...]]]) -> bytes:
-    ordered = {name: described[name] for name in sorted(described)}
-    table = {
-        entry.name: {
-            "dtype": entry.dtype,
-            "shape": list(entry.shape),
-            "data_offsets": [entry.start, entry.end],
-        }
-        for entry in _place(ordered)
-    }
+    table: dict[str, object] = {}
+    start = 0
+    for name in sorted(described):
+        dtype, shape = described[name]
+        end = start + prod(shape) * DTYPES[dtype].itemsize
+        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+        start = end
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=True).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text

@@ -58,7 +58,7 @@ def parse_devices(line: bytes) -> tuple[DeviceFacts, ...]:
     """Read the JSON line of `potp2p.training.devices`."""
     try:
         listed: object = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OperatingError("the list of devices is not JSON") from error
     if not isinstance(listed, list) or not 0 < len(listed) <= DEVICES_MAX:
         raise OperatingError("the list of devices is not a list")
