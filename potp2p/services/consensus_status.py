@@ -17,7 +17,7 @@ def status_of(at: HeightState, view_changes: int) -> ConsensusStatus:
         seat=at.facts.seat,
         prepares=len(at.prepares.signers(at.view)),
         commits=len(at.commits.signers(at.view)),
-        quorum=at.committee.quorum,
+        quorum=at.quorum,
         view_changes=view_changes,
         missing=tuple(seat for seat in seats if seat not in signers),
     )

@@ -50,11 +50,12 @@ class HeightState:
     timers_started: int = 0
     """Timers of views above 0."""
     accused: set[ValidatorIndex] = field(default_factory=set[ValidatorIndex])
+    quorum: int = field(init=False)
+    weak_quorum: int = field(init=False)
 
-    @property
-    def committee(self) -> Committee:
-        """Arithmetic of this height's validators."""
-        return Committee(len(self.facts.validators))
+    def __post_init__(self) -> None:
+        committee = Committee(len(self.facts.validators))
+        self.quorum, self.weak_quorum = committee.quorum, committee.weak_quorum
 
     @property
     def verdict(self) -> BlockChecked | None:

@@ -56,6 +56,8 @@ class VoteBook(Generic[Vote]):
 
     def has_room(self, view: View, signer: ValidatorIndex) -> bool:
         """Tell whether a first vote of this view would be kept."""
+        if len(self.by_view) < VIEWS_KEPT_MAX:
+            return True
         views = self._views_of(signer)
         return len(views) < VIEWS_KEPT_MAX or view > min(views)
 
@@ -64,10 +66,15 @@ class VoteBook(Generic[Vote]):
         view, signer = vote.statement.view, vote.statement.signer
         if self.find(view, signer) is not None or not self.has_room(view, signer):
             return
-        views = self._views_of(signer)
-        if len(views) == VIEWS_KEPT_MAX:
-            self._forget(min(views), signer)
+        if len(self.by_view) >= VIEWS_KEPT_MAX:
+            views = self._views_of(signer)
+            if len(views) == VIEWS_KEPT_MAX:
+                self._forget(min(views), signer)
         self.by_view.setdefault(view, {})[signer] = vote
+
+    def count(self, view: View) -> int:
+        """Return how many voted in a view, for whatever block."""
+        return len(self.by_view.get(view, ()))
 
     def signers(self, view: View) -> tuple[ValidatorIndex, ...]:
         """Return who voted in a view, ascending."""

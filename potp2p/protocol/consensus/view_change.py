@@ -62,6 +62,8 @@ class ViewChangeBook:
 
     def view_to_join(self, view: View, weak_quorum: int) -> View | None:
         """Return the smallest view above ours once enough signers are above."""
+        if len(self.by_signer) < weak_quorum:
+            return None
         above = [
             message.statement.view
             for message in self.by_signer.values()

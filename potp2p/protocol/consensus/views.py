@@ -30,12 +30,12 @@ def enter(at: HeightState, view: View) -> list[Effect]:
 def after_view_changes(at: HeightState) -> list[Effect]:
     """Join a higher view, start this one's timer, or lead it, if enough of the others are there."""
     effects: list[Effect] = []
-    higher = at.view_changes.view_to_join(at.view, at.committee.weak_quorum)
+    higher = at.view_changes.view_to_join(at.view, at.weak_quorum)
     if higher is not None:
         effects += enter(at, higher)
     # The timer waits for a quorum in this view or beyond; else dispersed replicas never meet.
-    in_step = len(at.view_changes.signers_from(at.view)) >= at.committee.quorum
-    if at.view > 0 and at.timer_view != at.view and at.facts.seat is not None and in_step:
+    is_timed = at.view in (0, at.timer_view) or at.facts.seat is None
+    if not is_timed and len(at.view_changes.signers_from(at.view)) >= at.quorum:
         at.timer_view = at.view
         at.timers_started += 1
         effects.append(SetTimer(Timer.VIEW, at.facts.height, at.view, view_delay(at)))
@@ -54,7 +54,7 @@ def lead(at: HeightState) -> list[Effect]:
     if not at.leads() or at.proposal is not None or at.has_cast(Propose):
         return []
     if at.view > 0:
-        if len(at.view_changes.exactly(at.view)) < at.committee.quorum:
+        if len(at.view_changes.exactly(at.view)) < at.quorum:
             return []
         again = _propose_again(at)
         if again is not None:
@@ -74,9 +74,9 @@ def on_offer(at: HeightState, offer: BlockOffered) -> list[Effect]:
         return []
     if at.view == 0:
         return [at.cast(Cast(_choice(at, offer.block_hash)))]
-    if len(at.view_changes.exactly(at.view)) < at.committee.quorum:
+    if len(at.view_changes.exactly(at.view)) < at.quorum:
         return []
-    shown = at.view_changes.exactly(at.view)[: at.committee.quorum]
+    shown = at.view_changes.exactly(at.view)[: at.quorum]
     view_changes = tuple(without_proof(each) for each in shown)
     assert highest_claim(view_changes) is None, "every view change that comes is led upon"
     return [at.cast(Cast(_choice(at, offer.block_hash), view_changes))]
@@ -84,7 +84,7 @@ def on_offer(at: HeightState, offer: BlockOffered) -> list[Effect]:
 
 def _propose_again(at: HeightState) -> Cast | None:
     """Return the proposal of the highest certified block, if the view changes claim one."""
-    shown = at.view_changes.exactly(at.view)[: at.committee.quorum]
+    shown = at.view_changes.exactly(at.view)[: at.quorum]
     view_changes = tuple(without_proof(message) for message in shown)
     claim = highest_claim(view_changes)
     if claim is None:

@@ -60,9 +60,10 @@ def fetch_proposed(at: HeightState, proposal: Proposal) -> FetchBlock:
 
 def is_acceptable(at: HeightState) -> bool:
     """Tell whether the proposal's block is valid and framed by its first primary."""
-    if at.proposal is None or at.verdict is None or not at.verdict.valid:
+    verdict = at.verdict
+    if at.proposal is None or verdict is None or not verdict.valid:
         return False
-    framed_by, framed_in = at.verdict.primary, at.verdict.first_view
+    framed_by, framed_in = verdict.primary, verdict.first_view
     if at.proposal.certificate is None:
         return framed_in == at.view and framed_by == at.proposal.statement.signer
     return framed_in <= at.proposal.certificate.view and framed_by == at.facts.primary(framed_in)
@@ -89,9 +90,11 @@ def try_commit(at: HeightState) -> list[Effect]:
 
     Our own prepare need not be among them: a refusal ends where a quorum has prepared.
     """
-    if at.proposal is None or not is_acceptable(at) or at.has_cast(Commit):
+    if at.proposal is None or at.prepares.count(at.view) < at.quorum:
         return []
-    block_hash, quorum = at.proposal.statement.block_hash, at.committee.quorum
+    if not is_acceptable(at) or at.has_cast(Commit):
+        return []
+    block_hash, quorum = at.proposal.statement.block_hash, at.quorum
     signatures = at.prepares.signatures(at.view, block_hash)
     if len(signatures) < quorum:
         return []
@@ -112,8 +115,10 @@ def _cast_vote(at: HeightState, kind: type[Prepare | Commit], proposal: Proposal
 def tally(at: HeightState, vote: SignedCommit) -> list[Effect]:
     """Decide on a quorum of commits for one block in one view, whichever view it is."""
     view, block_hash = vote.statement.view, vote.statement.block_hash
+    if at.commits.count(view) < at.quorum:
+        return []
     signatures = at.commits.signatures(view, block_hash)
-    if len(signatures) < at.committee.quorum:
+    if len(signatures) < at.quorum:
         return []
     return decide(at, Seal(at.facts.epoch, at.facts.height, view, block_hash, signatures))
 

@@ -1,21 +1,22 @@
 """
 A committee in virtual time: one heap of happenings, one seed, the machine of production.
 
-Members keep what a disk keeps (the log of the height, the guard, decided blocks) and lose the rest
-in a crash. Everything else is a fault drawn from the seed until `calm_at`; afterwards the network
-is prompt and lossless, and the honest must agree and go on. Signatures are stubs: whoever wants to
+Members keep what a disk keeps (log of the height, guard, decided blocks) and lose the rest in a
+crash. Everything else is a fault drawn from the seed until `calm_at`; afterwards the network is
+prompt and lossless, and the honest must agree and go on. Signatures are stubs: whoever wants to
 lie says so by his own seat only.
 """
 
 import heapq
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
+from functools import partial
 from random import Random
 from typing import TypeVar, assert_never
 
-from potp2p.foundation.limits import EARLY_HEIGHTS_MAX
-from potp2p.foundation.types import Digest, Height, Rank, ValidatorIndex, View
+from potp2p.foundation.limits import EARLY_FRAMES_MAX, EARLY_HEIGHTS_MAX
+from potp2p.foundation.types import Digest, ValidatorIndex
 from potp2p.protocol.consensus.effects import (
     Accuse,
     Broadcast,
@@ -30,8 +31,6 @@ from potp2p.protocol.consensus.effects import (
     SetTimer,
 )
 from potp2p.protocol.consensus.events import (
-    BetterBodyHeard,
-    BlockChecked,
     BlockOffered,
     Event,
     HeightStarted,
@@ -41,268 +40,266 @@ from potp2p.protocol.consensus.events import (
     StatusReceived,
     TimerFired,
 )
-from potp2p.protocol.consensus.machine import Replica
-from potp2p.protocol.wire.blocks import RANK_NONE, Seal
+from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockRequest,
-    Commit,
-    Prepare,
     Proposal,
-    Propose,
     ProvenViewChange,
     SealNotice,
     SignedCommit,
     SignedMessage,
     SignedPrepare,
-    Statement,
     Status,
-    ViewChange,
 )
+from potp2p.simulation.core.authors import Authors
 from potp2p.simulation.core.faults import Faults
-from potp2p.simulation.core.letters import BlockFacts, Letter, SyncReply, SyncRequest
+from potp2p.simulation.core.letters import (
+    SIGNED,
+    Body,
+    Letter,
+    SyncReply,
+    SyncRequest,
+)
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.oracle import Oracle
+from potp2p.simulation.core.processes import start_faults
+from potp2p.simulation.core.record import ChainRecord
 from potp2p.simulation.core.stubs import TIMING, start, stub_signature
+from potp2p.simulation.core.weather import Weather
 
 Task = TypeVar("Task")
-PHASES: dict[type, int] = {ViewChange: 0, Propose: 1, Prepare: 2, Commit: 3}
+Tamper = Callable[["Cluster", Member, Member, Letter], Letter | None]
+Cut = Callable[[Member, Member, Letter, int], bool]
+SYNC_BLOCKS = 20
+EXECUTION_MILLISECONDS = 5
 
 
-@dataclass
+@dataclass(eq=False)
 class Cluster:
     """Runs a committee from one seed and watches that it never disagrees."""
 
     size: int
     seed: int
     faults: Faults = field(default_factory=Faults)
-    now: int = 0
-    members: list[Member] = field(default_factory=list[Member])
-    accused: set[int] = field(default_factory=set[int])
-    deliveries: int = 0
-    progress: int = 0
-    """Decisions by anyone."""
-    tamper: Callable[["Cluster", Member, Member, Letter], Letter | None] | None = None
+    tamper: Tamper | None = None
     """A liar's hand on what a member sends; None loses the letter."""
+    cut: Cut | None = None
+    """Tells whether a letter between two members is lost at a time."""
+    order_of: Callable[[int], tuple[int, ...]] | None = None
+    """Who leads the views of a height; by default the chain's record of missed turns."""
 
     def __post_init__(self) -> None:
+        self.now = 0
+        self.deliveries = 0
+        self.progress = 0
+        """Decisions by anyone."""
         self.random = Random(self.seed)
-        self.heap: list[tuple[int, int, Callable[[], None]]] = []
-        self.counter = 0
-        self.blocks: dict[Digest, BlockFacts] = {}
-        self.oracle = Oracle(self.size)
-        self.groups: dict[int, int] | None = None
+        self.trace = array("Q")
+        """Every delivery: time, sender, receiver, kind; every decision and crash."""
+        self.accused: set[int] = set()
+        self.record = ChainRecord(self.size, has_authors=self.faults.authors)
         twins = sorted(self.faults.twins)
-        for name, seat in enumerate([*range(self.size), *twins]):
-            self.members.append(Member(name, seat, is_honest=seat not in self.faults.twins))
-
-    @property
-    def honest(self) -> list[Member]:
-        """Return the members that keep to the rules and speak."""
-        return [
+        self.members = [
+            Member(name, seat, is_honest=seat not in self.faults.twins)
+            for name, seat in enumerate([*range(self.size), *twins])
+        ]
+        self.honest = [
             member
             for member in self.members
             if member.is_honest and member.seat not in self.faults.silent
         ]
+        """The members that keep to the rules and speak."""
+        self._others = [
+            [other for other in self.members if other is not member] for member in self.members
+        ]
+        seats = frozenset(member.seat for member in self.members if member.is_honest)
+        self.oracle = Oracle(self.size, honest=seats)
+        self.weather = Weather(self.faults, len(self.members), self.random)
+        self.authors = Authors(self.random, self.faults) if self.faults.authors else None
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._counter = 0
 
     def run(self, heights: int, *, until: int) -> bool:
         """Run to a height or a time; tell whether every honest member reached the height."""
+        start_faults(self)
         for member in self.members:
             self.step(member, self._facts(member))
-        if self.faults.partitions:
-            self._plan(self.random.randint(0, 2_000), self._partition)
-        if self.faults.crashes:
-            self._plan(self.random.randint(0, 4_000), self._crash)
+        self.weather.start(lambda delay, shift: self.plan(delay, lambda: shift(self.now)))
         return self.resume(heights, until=until)
 
     def resume(self, heights: int, *, until: int) -> bool:
         """Go on with a run."""
-        honest = self.honest
-        seen = -1
-        while self.heap and self.now <= until and not self.oracle.violations:
+        heap, violations, seen = self._heap, self.oracle.violations, -1
+        while heap and self.now <= until and not violations:
             if self.progress != seen:
                 seen = self.progress
-                if all(len(member.chain) >= heights for member in honest):
+                if self.has_reached(heights):
                     return True
-            self.now, _, happening = heapq.heappop(self.heap)
+            self.now, _, happening = heapq.heappop(heap)
             happening()
-        return all(len(member.chain) >= heights for member in honest)
+        return self.has_reached(heights)
+
+    def has_reached(self, heights: int) -> bool:
+        """Tell whether every honest member has decided a height."""
+        return all(member.height > heights for member in self.honest)
+
+    def plan(self, delay: int, happening: Callable[[], None]) -> None:
+        """Let something happen later."""
+        self._counter += 1
+        heapq.heappush(self._heap, (self.now + delay, self._counter, happening))
 
     def step(self, member: Member, event: Event) -> None:
         """Log, step and carry out; own words come back before anything else happens."""
-        if not isinstance(event, StatusReceived | Resumed):
+        if not isinstance(event, (StatusReceived, Resumed)):
             member.log.append(event)
         for effect in member.replica.step(event):
             self._carry_out(member, effect)
 
     def _carry_out(self, member: Member, effect: Effect) -> None:  # noqa: PLR0912
         match effect:
-            case Cast(statement):
-                if self._may_sign(member, statement):
-                    self.step(member, MessageReceived(effect.signed(stub_signature(member.seat))))
-            case Broadcast(frame):
-                for other in self.members:
-                    if other is not member:
-                        self.post(member, other, frame)
-            case Send(to, frame):
-                for other in self.members:
-                    if other.seat == to and other is not member:
-                        self.post(member, other, frame)
+            case Broadcast():
+                self._broadcast(member, effect.frame)
+            case Cast():
+                if member.may_sign(effect.statement):
+                    self.oracle.note_signed(member, effect.statement)
+                    signed = effect.signed(stub_signature(member.seat))
+                    self.step(member, MessageReceived(signed))
             case SetTimer():
                 self._set_timer(member, effect)
-            case CancelTimer(timer):
-                member.timers.pop(timer, None)
+            case CancelTimer():
+                member.timers.pop(effect.timer, None)
+            case FetchBlock():
+                self._fetch(member, effect)
+            case CheckBlock():
+                if effect.block_hash in member.held:
+                    self._for_life(member, EXECUTION_MILLISECONDS, self._checked, effect)
+                else:
+                    member.awaited[effect.block_hash] = effect
+            case Decide():
+                self._finish(member, effect.seal)
+            case Send():
+                for other in self._others[member.name]:
+                    if other.seat == effect.to:
+                        self.post(member, other, effect.frame)
             case RequestBlock():
                 self._for_life(member, effect.delay_milliseconds, self._offer, effect)
-            case FetchBlock(height, block_hash, hints):
-                self._fetch(member, height, block_hash, hints)
-            case CheckBlock(_, _, block_hash, _):
-                if block_hash in member.held:
-                    self._for_life(member, 5, self._checked, effect)
-                else:
-                    member.awaited[block_hash] = effect
-            case Decide(seal):
-                self._finish(member, seal)
-            case Accuse(first, _):
-                self.accused.add(first.statement.signer)
+            case Accuse():
+                self.accused.add(effect.first.statement.signer)
             case _:
                 assert_never(effect)
 
-    def _may_sign(self, member: Member, statement: Statement) -> bool:
-        place = (statement.height, statement.view, PHASES[type(statement)])
-        if member.guard is not None:
-            last, said = member.guard
-            if place < last or (place == last and said != statement):
-                return False
-        member.guard = (place, statement)
-        return True
-
     def _set_timer(self, member: Member, wanted: SetTimer) -> None:
-        self.counter += 1
-        token = self.counter
-        member.timers[wanted.timer] = token
+        self._counter += 1
+        token = member.timers[wanted.timer] = self._counter
+        delay = int(wanted.delay_milliseconds * member.tempo)
+        self.plan(delay, partial(self._fire, member, wanted, token))
 
-        def fire() -> None:
-            if member.is_up and member.timers.get(wanted.timer) == token:
-                del member.timers[wanted.timer]
-                self.step(member, TimerFired(wanted.timer, wanted.height, wanted.view))
-
-        self._plan(wanted.delay_milliseconds, fire)
+    def _fire(self, member: Member, wanted: SetTimer, token: int) -> None:
+        if not member.is_up or member.timers.get(wanted.timer) != token:
+            return
+        if member.paused_until > self.now:
+            self.plan(member.paused_until - self.now, partial(self._fire, member, wanted, token))
+            return
+        del member.timers[wanted.timer]
+        self.step(member, TimerFired(wanted.timer, wanted.height, wanted.view))
 
     def _offer(self, member: Member, request: RequestBlock) -> None:
         if request.height != member.height:
             return
-        rank = member.ranks.get(request.height, RANK_NONE)
-        facts = BlockFacts(request.height, member.head, rank, member.seat, request.view)
-        self.counter += 1
-        name = f"{facts} {member.name} {self.counter}".encode()
-        block_hash = Digest(sha256(name).digest())
-        self.blocks[block_hash] = facts
-        member.held.add(block_hash)
-        for other in self.members:
-            if other is not member:
-                self.post(member, other, BlockPush(request.height, block_hash))
+        block_hash = self.record.frame(member, request)
+        self._broadcast(member, BlockPush(request.height, block_hash))
         self.step(member, BlockOffered(request.height, request.view, block_hash))
 
     def _checked(self, member: Member, check: CheckBlock) -> None:
-        if check.height != member.height:
-            return
-        facts = self.blocks[check.block_hash]
-        valid = facts.height == member.height and facts.parent == member.head
-        answer = BlockChecked(
-            check.height,
-            check.block_hash,
-            check.first_proposal,
-            valid,
-            Rank(facts.rank),
-            ValidatorIndex(facts.primary),
-            View(facts.view),
-        )
-        self.step(member, answer)
+        if check.height == member.height:
+            self.step(member, self.record.execute(member, check))
 
-    def _fetch(
-        self, member: Member, height: Height, block_hash: Digest, hints: tuple[ValidatorIndex, ...]
-    ) -> None:
-        if block_hash in member.held or height != member.height or not hints:
+    def _fetch(self, member: Member, wanted: FetchBlock) -> None:
+        hints = wanted.hints
+        if wanted.block_hash in member.held or wanted.height != member.height or not hints:
             return
         member.fetches += 1
         seat = hints[member.fetches % len(hints)]
-        for other in self.members:
-            if other.seat == seat and other is not member:
-                self.post(member, other, BlockRequest(height, block_hash))
+        for other in self._others[member.name]:
+            if other.seat == seat:
+                self.post(member, other, BlockRequest(wanted.height, wanted.block_hash))
 
     def _finish(self, member: Member, seal: Seal) -> None:
         if seal.block_hash not in member.held or seal.height != member.height:
             return
-        self.oracle.note_decided(member, seal, self.blocks[seal.block_hash])
-        member.chain.append(seal)
+        self.oracle.note_decided(member, seal, self.record.blocks[seal.block_hash])
+        self.record.extend(member.head, seal)
+        member.begin(seal, self.now)
         self.progress += 1
-        member.log.clear()
-        member.synced = 0
-        member.awaited.clear()
-        member.timers.clear()
+        self.note(member.name, member.name, 0xFF)
+        self.trace.append(int.from_bytes(seal.block_hash[:8], "big"))
         self.step(member, self._facts(member))
         early, member.early = member.early, []
-        for source, letter in early:
-            self._deliver(self.members[source], member, letter)
+        for source, message in early:
+            self._deliver_message(self.members[source], member, message)
 
     def _facts(self, member: Member) -> HeightStarted:
-        if self.faults.authors:
-            self._draw_bodies(member)
-        order = tuple((member.height + view) % self.size for view in range(self.size))
+        turns = self.record.turns[member.head]
+        order_of = self.order_of or turns.order
+        if self.authors is not None:
+            ranking = turns.ranking(member.height, member.head)
+            for delay, name, body in self.authors.bodies(member, ranking, len(self.members)):
+                self.plan(delay, partial(self._arrive, member, self.members[name], body))
         return start(
             self.size,
             member.seat,
             height=member.height,
             head=member.head,
             head_seal=member.chain[-1] if member.chain else None,
-            primaries=order,
+            primaries=order_of(member.height),
         )
 
-    def _draw_bodies(self, member: Member) -> None:
-        """Let ranked bodies come to a member: in time, late, or never."""
-        for rank in range(3):
-            if self.random.random() < 0.5:
-                delay = self.random.randint(0, TIMING.block_interval)
-                self._for_life(member, delay, self._hear_body, (member.height, rank, delay))
+    # The network
 
-    def _hear_body(self, member: Member, heard: tuple[int, int, int]) -> None:
-        height, rank, delay = heard
-        if height != member.height:
+    def _broadcast(self, member: Member, letter: Letter) -> None:
+        if member.seat in self.faults.silent:
             return
-        member.ranks[height] = min(rank, member.ranks.get(height, RANK_NONE))
-        if delay < TIMING.block_interval // 4:
-            self.step(member, BetterBodyHeard(Height(height), Rank(rank)))
-
-    # Wire
+        self._let_out(member, letter)
+        for other in self._others[member.name]:
+            self._send(member, other, letter)
 
     def post(self, sender: Member, receiver: Member, letter: Letter) -> None:
         """Send a letter through the faults of the moment."""
-        if sender.seat in self.faults.silent:
-            return
-        sender.synced = len(sender.log)
-        if isinstance(letter, SignedPrepare | SignedCommit | ProvenViewChange | Proposal):
+        if sender.seat not in self.faults.silent:
+            self._let_out(sender, letter)
+            self._send(sender, receiver, letter)
+
+    def _let_out(self, sender: Member, letter: Letter) -> None:
+        """Make durable what led to a letter, and show it to the oracle."""
+        sender.sync()
+        if isinstance(letter, SIGNED):
             self.oracle.note_said(sender, letter)
+
+    def _send(self, sender: Member, receiver: Member, letter: Letter) -> None:
         sent = letter if self.tamper is None else self.tamper(self, sender, receiver, letter)
-        if sent is None:
+        is_calm = self.now >= self.faults.calm_at
+        if sent is None or (
+            self.cut and not is_calm and self.cut(sender, receiver, sent, self.now)
+        ):
             return
-        calm = self.now >= self.faults.calm_at
-        copies = 1
-        if not calm:
-            if self.groups is not None and self.groups[sender.name] != self.groups[receiver.name]:
-                return
-            if self.random.random() < self.faults.loss:
-                return
-            if self.random.random() < self.faults.duplication:
-                copies = 2
-        for _ in range(copies):
-            delay = self.random.randint(*self.faults.latency)
-            self._plan(delay, lambda: self._arrive(sender, receiver, sent))
+        for delay in self.weather.delays(sender.name, receiver.name, self.now):
+            self.plan(delay, partial(self._arrive, sender, receiver, sent))
 
     def _arrive(self, sender: Member, receiver: Member, letter: Letter) -> None:
-        if receiver.is_up:
-            self.deliveries += 1
-            self._deliver(sender, receiver, letter)
+        if not receiver.is_up:
+            return
+        if receiver.paused_until > self.now:
+            wait = receiver.paused_until - self.now
+            self.plan(wait, partial(self._arrive, sender, receiver, letter))
+            return
+        self.deliveries += 1
+        self.note(sender.name, receiver.name, letter.KIND)
+        self._deliver(sender, receiver, letter)
+
+    def note(self, first: int, second: int, kind: int) -> None:
+        """Add to the trace."""
+        self.trace.append(self.now << 24 | first << 16 | second << 8 | kind)
 
     def _deliver(self, sender: Member, member: Member, letter: Letter) -> None:  # noqa: PLR0912
         match letter:
@@ -320,8 +317,11 @@ class Cluster:
                     self.post(member, sender, BlockPush(height, block_hash))
             case BlockPush(_, name):
                 self._receive_block(member, Digest(name))
+            case Body():
+                self._hear_body(sender, member, letter)
             case SyncRequest(height):
-                self.post(member, sender, SyncReply(tuple(member.chain[height - 1 :][:20])))
+                reply = tuple(member.chain[height - 1 :][:SYNC_BLOCKS])
+                self.post(member, sender, SyncReply(reply))
             case SyncReply(blocks):
                 for seal in blocks:
                     if seal.height == member.height:
@@ -332,12 +332,27 @@ class Cluster:
 
     def _deliver_message(self, sender: Member, member: Member, message: SignedMessage) -> None:
         height = message.statement.height
-        if member.height < height <= member.height + EARLY_HEIGHTS_MAX:
-            member.early.append((sender.name, message))
+        if height > member.height:
+            room = len(member.early) < EARLY_FRAMES_MAX * self.size
+            if room and height <= member.height + EARLY_HEIGHTS_MAX:
+                member.early.append((sender.name, message))
             return
-        is_useful = member.replica.is_news(message) or isinstance(message, ProvenViewChange)
-        if height <= member.height and is_useful:
+        if member.replica.is_news(message) or isinstance(message, ProvenViewChange):
             self.step(member, MessageReceived(message))
+
+    def _hear_body(self, sender: Member, member: Member, body: Body) -> None:
+        """Keep and relay a body at first sight; a sound one in time binds our vote."""
+        if (body.height, body.parent) != (member.height, member.head):
+            return
+        if body.rank in member.bodies:
+            return
+        member.bodies[body.rank] = body
+        for other in self._others[member.name]:
+            if other is not sender:
+                self.post(member, other, body)
+        in_time = self.now <= member.decided_at + TIMING.block_interval // 2
+        if in_time and self.authors is not None and self.authors.binds(body):
+            self.step(member, self.authors.heard(body))
 
     def _receive_block(self, member: Member, block_hash: Digest) -> None:
         if block_hash in member.held:
@@ -350,12 +365,6 @@ class Cluster:
         if at is not None and at.decided is not None and at.decided.block_hash == block_hash:
             self._finish(member, at.decided)
 
-    # Faults
-
-    def _plan(self, delay: int, happening: Callable[[], None]) -> None:
-        self.counter += 1
-        heapq.heappush(self.heap, (self.now + delay, self.counter, happening))
-
     def _for_life(
         self, member: Member, delay: int, work: Callable[[Member, Task], None], task: Task
     ) -> None:
@@ -363,41 +372,11 @@ class Cluster:
         life = member.life
 
         def go() -> None:
-            if member.is_up and member.life == life:
-                work(member, task)
+            if not member.is_up or member.life != life:
+                return
+            if member.paused_until > self.now:
+                self.plan(member.paused_until - self.now, go)
+                return
+            work(member, task)
 
-        self._plan(delay, go)
-
-    def _partition(self) -> None:
-        if self.now >= self.faults.calm_at:
-            return
-        if self.groups is None:
-            self.groups = {member.name: self.random.randint(0, 1) for member in self.members}
-        else:
-            self.groups = None
-        self._plan(self.random.randint(500, 8_000), self._partition)
-
-    def _crash(self) -> None:
-        """Take a process down: unsynced log is lost in part, memory wholly."""
-        if self.now >= self.faults.calm_at:
-            return
-        member = self.random.choice(self.members)
-        if member.is_up:
-            member.is_up = False
-            member.life += 1
-            kept = self.random.randint(member.synced, len(member.log))
-            del member.log[max(kept, 1) :]
-            self._plan(self.random.randint(100, 5_000), lambda: self.restart(member))
-        self._plan(self.random.randint(500, 5_000), self._crash)
-
-    def restart(self, member: Member) -> None:
-        """Bring a process back: the same machine on the same log, silent until it resumes."""
-        member.is_up = True
-        member.replica = Replica(TIMING)
-        member.timers.clear()
-        member.early.clear()
-        member.awaited.clear()
-        for event in member.log:
-            member.replica.step(event)
-        member.synced = len(member.log)
-        self.step(member, Resumed())
+        self.plan(delay, go)

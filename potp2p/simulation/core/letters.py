@@ -1,10 +1,34 @@
-"""What members of a simulated committee send each other: consensus frames and catch-up."""
+"""What members of a simulated committee send each other: consensus frames, bodies, catch-up."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from potp2p.foundation.types import Digest
 from potp2p.protocol.wire.blocks import Seal
-from potp2p.protocol.wire.consensus import ConsensusFrame
+from potp2p.protocol.wire.consensus import (
+    ConsensusFrame,
+    Proposal,
+    ProvenViewChange,
+    SignedCommit,
+    SignedPrepare,
+)
+
+SIGNED = (SignedPrepare, SignedCommit, ProvenViewChange, Proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a ranked author hands to the validators."""
+
+    KIND: ClassVar = 9
+    height: int
+    parent: Digest
+    rank: int
+    author: int
+    variant: int
+    """An author that signs two bodies of a height numbers them."""
+    valid: bool
+    """False: well formed and truly signed, but executing it shows another state root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +40,14 @@ class BlockFacts:
     rank: int
     primary: int
     view: int
+    valid: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
     """Asks for final blocks from a height on."""
 
+    KIND: ClassVar = 10
     height: int
 
 
@@ -29,7 +55,8 @@ class SyncRequest:
 class SyncReply:
     """Final blocks in order."""
 
+    KIND: ClassVar = 11
     blocks: tuple[Seal, ...]
 
 
-Letter = ConsensusFrame | SyncRequest | SyncReply
+Letter = ConsensusFrame | Body | SyncRequest | SyncReply

@@ -17,13 +17,12 @@ from potp2p.protocol.wire.consensus import (
     SignedPrepare,
     Status,
 )
-from potp2p.simulation.core.cluster import Cluster
+from potp2p.simulation.core.cluster import Cluster, Tamper
 from potp2p.simulation.core.letters import BlockFacts, Letter
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.messages import commit, prepare, view_change
 
 Named = TypeVar("Named", Prepare, Commit, Propose)
-Tamper = Callable[[Cluster, Member, Member, Letter], Letter | None]
 
 
 def _is_liar(cluster: Cluster, member: Member) -> bool:
@@ -67,8 +66,8 @@ class Equivocator:
     def _twin(self, cluster: Cluster, block_hash: Digest) -> Digest:
         if block_hash not in self.other:
             name = Digest(bytes(byte ^ 0xFF for byte in block_hash))
-            facts = cluster.blocks[block_hash]
-            cluster.blocks[name] = BlockFacts(
+            facts = cluster.record.blocks[block_hash]
+            cluster.record.blocks[name] = BlockFacts(
                 facts.height, facts.parent, facts.rank, facts.primary, facts.view
             )
             self.other[block_hash] = name

@@ -1,5 +1,6 @@
 """Plain facts of one height with stub signatures: what a pure committee needs of the world."""
 
+from functools import cache
 from typing import Final
 
 from potp2p.foundation.types import Digest, Epoch, Height, NodeId, Signature, ValidatorIndex
@@ -14,9 +15,16 @@ FIRST_HEIGHT: Final = Height(1)
 GENESIS_HEAD: Final = Digest(bytes(32))
 
 
+@cache
 def stub_signature(signer: int) -> Signature:
     """Stand for a signature of a seat; the machine never looks inside."""
     return Signature(bytes([signer]) * 64)
+
+
+@cache
+def nodes(size: int) -> tuple[NodeId, ...]:
+    """Return the validators of a committee in seat order."""
+    return tuple(NodeId(bytes([2, *bytes(31), index])) for index in range(size))
 
 
 def start(  # noqa: PLR0913  # what a height is made of
@@ -34,7 +42,7 @@ def start(  # noqa: PLR0913  # what a height is made of
         Height(height),
         EPOCH,
         head,
-        tuple(NodeId(bytes([2, *bytes(31), index])) for index in range(size)),
+        nodes(size),
         None if seat is None else ValidatorIndex(seat),
         tuple(ValidatorIndex(index) for index in order),
         head_seal,
