@@ -68,6 +68,9 @@ class RejectionReason(StrEnum):
     BANNED = "banned"
     """The account is banned for now."""
 
+    UNPROVEN = "unproven"
+    """We are too far behind to judge it: nobody is at fault, and it is not handed on."""
+
     RATE = "rate"
     """The peer sends more than its share."""
 

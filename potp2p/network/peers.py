@@ -76,7 +76,9 @@ class Conduct:
     _records: OrderedDict[NodeId, _Record] = field(default_factory=OrderedDict[NodeId, _Record])
 
     def fault(self, peer: NodeId, reason: RejectionReason) -> Judgement:
-        """Count a fault; the answer is BAN once the points pass the limit."""
+        """Count a fault, if it is one; the answer is BAN once the points pass the limit."""
+        if reason is RejectionReason.UNPROVEN:
+            return Judgement.BEAR
         record, now = self._record(peer), self.clock()
         decayed = (now - record.points_at) * POINTS_DECAY_PER_SECOND
         record.points = max(0.0, record.points - decayed)

@@ -93,6 +93,14 @@ class CatchUp:
         """Fetch and store until nobody we can ask has more; tell whether anything came of it."""
         before = self.chain.head.height
         self._window = BlockWindow(Height(before + 1))
+        self.chain.is_behind = self.heights.highest >= before + FAR_BEHIND_BLOCKS
+        try:
+            await self._fetch_and_store()
+        finally:
+            self.chain.is_behind = False
+        return self.chain.head.height > before
+
+    async def _fetch_and_store(self) -> None:
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             is_away = False
             while True:
@@ -111,7 +119,6 @@ class CatchUp:
                     await stack.aclose()
                     is_away = False
             nursery.cancel_scope.cancel()
-        return self.chain.head.height > before
 
     async def _arrival(self) -> bool:
         """Wait for news of a request; False when none came for a while."""

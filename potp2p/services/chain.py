@@ -62,6 +62,8 @@ class ChainService:
     bell: HeightBell
     mempool: Mempool
     head: Head
+    is_behind: bool = False
+    """Set while catch-up stores what others decided long ago: news cannot be judged meanwhile."""
     prospects: Prospects = field(init=False)
     head_validators: tuple[NodeId, ...] = field(init=False)
     """The seats that sealed the head: those of its own epoch."""

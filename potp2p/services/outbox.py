@@ -126,6 +126,8 @@ class OutboxService:
         What passes here is forwarded in our name, and our neighbours score us for it: so nothing
         may pass whose shape and signatures were not checked, and no batch that brings nothing.
         """
+        if self.chain.is_behind:
+            raise PeerError(RejectionReason.UNPROVEN, "transactions for a state far ahead of ours")
         batch = decode(TransactionBatch, message, bytes_max=GOSSIP_BYTES_MAX)
         of_use = False
         for encoded in batch.transactions:

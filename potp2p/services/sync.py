@@ -118,6 +118,8 @@ class SyncService:
         elif seal.epoch == self.chain.prospects.epoch:
             # What we let pass is forwarded in our name: a height out of thin air is not.
             verify_seal(seal, self.chain.prospects.nodes, self.chain.chain_id)
+        else:
+            raise PeerError(RejectionReason.UNPROVEN, "block of an epoch ahead of ours")
 
     def _verify_past(self, seal: Seal) -> None:
         """Refuse another history: at most one block of a height is ever sealed."""

@@ -15,7 +15,7 @@ from enum import StrEnum, unique
 
 import trio
 
-from potp2p.foundation.errors import PeerError, UnreachableError
+from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
 from potp2p.foundation.limits import (
     GOSSIP_BYTES_MAX,
     GOSSIP_INBOX_MAX,
@@ -411,6 +411,8 @@ class MemoryNetwork:
 
     def penalise(self, peer: NodeId, error: PeerError) -> None:
         """Record a fault; a test that wants a ban adds the peer to `banned`."""
+        if error.reason is RejectionReason.UNPROVEN:
+            return
         self._hub.penalties.append(Penalty(self.node, peer, error))
         if self._hub.conducts is not None:
             conduct = self._hub.conducts.setdefault(self.address, Conduct(trio.current_time))

@@ -96,3 +96,9 @@ def test_records_are_bounded_and_the_longest_silent_peer_goes_first() -> None:
     for index in range(PEERS_REMEMBERED_MAX):
         conduct.allows(NodeId(index.to_bytes(33, "big")), 1)
     assert conduct.fault(PEER, RejectionReason.MALFORMED) is Judgement.BEAR
+
+
+def test_what_a_backward_node_cannot_judge_is_never_held_against_its_bearer() -> None:
+    conduct = Conduct(Clock())
+    judgements = {conduct.fault(PEER, RejectionReason.UNPROVEN) for _ in range(1_000)}
+    assert judgements == {Judgement.BEAR}

@@ -14,7 +14,7 @@ from potp2p.foundation.limits import (
     HEDGE_SECONDS,
     RANGES_PER_PEER_MAX,
 )
-from potp2p.foundation.types import Height
+from potp2p.foundation.types import Height, NodeId
 from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
 from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import encode
@@ -94,13 +94,13 @@ async def test_requests_on_their_way_are_bounded_and_overlap_in_time(
     class Counting(Archive):
         open: int = 0
 
-        async def answer(self, peer: bytes, body: bytes) -> bytes:
+        async def answer(self, peer: NodeId, body: bytes) -> bytes:
             nonlocal most
             self.open += 1
             most = max(most, self.open)
             await trio.sleep(0.2)
             try:
-                return await Archive.answer(self, peer, body)  # type: ignore[arg-type]
+                return await Archive.answer(self, peer, body)
             finally:
                 self.open -= 1
 
@@ -270,6 +270,26 @@ async def test_a_crash_in_the_middle_leaves_whole_blocks_with_their_state(
     async with following(newcomer):
         await newcomer.until(BLOCKS)
     newcomer.assert_follows(chain)
+
+
+async def test_news_is_not_judged_while_the_state_is_far_behind(
+    chain: MadeChain, autojump_clock: MockClock
+) -> None:
+    newcomer = newcomer_of(chain)
+    seen: list[bool] = []
+
+    class Looking(Archive):
+        async def answer(self, peer: NodeId, body: bytes) -> bytes:
+            seen.append(newcomer.chain.is_behind)
+            return await Archive.answer(self, peer, body)
+
+    Looking("one", chain, newcomer.hub)
+    async with following(newcomer):
+        await newcomer.until(BLOCKS)
+        await trio.sleep(1)
+    assert all(seen)
+    assert seen
+    assert not newcomer.chain.is_behind
 
 
 async def test_a_sealed_block_that_does_not_execute_here_stops_the_node(

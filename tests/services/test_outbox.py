@@ -240,3 +240,14 @@ def give_standing(world: World) -> None:
     for machine in world.machines.values():
         machine.node.chain.mempool.has_standing = lambda body: Standing(Room.MEMBERS, 64)
     assert {each.role for each in world.machines.values()} == {Role.VALIDATOR, Role.MINER}
+
+
+async def test_a_node_far_behind_neither_takes_nor_blames_what_it_cannot_judge(
+    still: World, autojump_clock: MockClock
+) -> None:
+    machine, bearer = still.machines["validator-0"], still.machines["validator-1"]
+    machine.node.chain.is_behind = True
+    with pytest.raises(PeerError) as refused:
+        machine.node.outbox.validate(encode(TransactionBatch((ready(bearer, 1),))))
+    assert refused.value.reason is RejectionReason.UNPROVEN
+    assert machine.node.chain.mempool.candidates() == ()

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCKS_REQUEST_SECONDS, MESSAGE_BYTES_MAX
 from potp2p.foundation.types import ChainId, Digest, Epoch, Height, NodeId
-from potp2p.network.ports import StreamProtocol
+from potp2p.network.ports import Heard, StreamProtocol, Topic
 from potp2p.protocol.ledger.validity import block_hash
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import (
@@ -154,7 +154,7 @@ async def test_only_blocks_of_our_history_are_forwarded(
         sync.validate_sealed(encode(other))
 
 
-async def test_blocks_of_an_epoch_that_we_do_not_know_yet_may_pass(
+async def test_blocks_of_an_epoch_that_we_do_not_know_yet_are_ignored_without_blame(
     frozen: World, autojump_clock: MockClock
 ) -> None:
     machine = frozen.machines["validator-0"]
@@ -163,7 +163,13 @@ async def test_blocks_of_an_epoch_that_we_do_not_know_yet_may_pass(
     header = replace(true.block.header, body=body)
     seal = replace(true.seal, height=Height(9_000), epoch=Epoch(90), block_hash=block_hash(header))
     block = replace(true.block, header=header)
-    machine.node.sync.validate_sealed(encode(SealedBlock(block, seal)))
+    with pytest.raises(PeerError) as refused:
+        machine.node.sync.validate_sealed(encode(SealedBlock(block, seal)))
+    assert refused.value.reason is RejectionReason.UNPROVEN
+    machine.network.hear(
+        Topic.BLOCKS, Heard(key_of("ahead").node_id, encode(SealedBlock(block, seal)))
+    )
+    assert not frozen.hub.penalties, "an honest peer is blamed for our own backwardness"
 
 
 async def test_a_lost_block_is_fetched_after_a_gap(
