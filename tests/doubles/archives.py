@@ -22,7 +22,6 @@ from potp2p.protocol.wire.exchange import (
 )
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.services.admission import Admission
 from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
