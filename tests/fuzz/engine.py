@@ -152,7 +152,7 @@ def run_seconds(targets: Sequence[Target], seed: int, seconds: float) -> dict[st
     """Run all targets in turn, each as long as any other, until the time is over."""
     tallies = {target.name: Tally() for target in targets}
     streams = {target.name: stream_of(target, seed) for target in targets}
-    slice_seconds = min(0.25, seconds / len(targets))
+    slice_seconds = min(0.25, seconds / len(targets) / 4)
     end = time.monotonic() + seconds
     for target in _in_turn(targets):
         now = time.monotonic()

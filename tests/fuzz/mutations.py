@@ -250,5 +250,5 @@ def heavy(random: Random) -> bytes:
         (b"\x80", b"\x40", b"\xf6", b"\x00", b"\x18\x18", b"\x19\x7f\x00", b"\x82\x00\x00",
          b"\x81\x80", b"\x41a", b"\x42ab", b"\x62ab", b"\xa0", b"\xa1\x00\x00", b"\x83\x40\x40\x40")
     )  # fmt: skip
-    count = random.choice((1_000, 12_000, 60_000)) // len(item)
+    count = random.choice((1_000, 12_000, 60_000, 60_000, 400_000)) // len(item)
     return random.choice((b"", b"\x81", b"\x82\x00")) + head(4, count) + item * count
