@@ -286,13 +286,7 @@ class Newcomer:
         bell = HeightBell()
         bell.ring(head.height)
         ledger = Ledger(self.genesis, self.store, self.store, head.state_root)
-        admission = Admission(
-            chain_id,
-            self.genesis.training.stamp_bits,
-            ledger.state,
-            self.genesis.money.validator_bond,
-        )
-        mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing)
+        mempool = Mempool(chain_id, lambda: bell.height, lambda _: None)
         self.chain = ChainService(chain_id, ledger, self.store, bell, mempool, head)
         network = self.hub.attach(self.keys.node_id)
         self.sync = SyncService(
