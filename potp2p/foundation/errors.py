@@ -53,6 +53,9 @@ class RejectionReason(StrEnum):
     TOO_LATE = "too_late"
     """The deadline of the step has passed."""
 
+    USELESS = "useless"
+    """Right, but nothing of it is new or may stay here: one of the two lags. Not passed on."""
+
     DUPLICATE = "duplicate"
     """The same thing was said before and is allowed once."""
 

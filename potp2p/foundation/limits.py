@@ -136,8 +136,8 @@ assert TRANSACTION_BYTES_MAX < GOSSIP_BYTES_MAX
 assert TRACE_ENTRIES_MIN <= TRACE_ENTRIES_MAX
 assert SHARDS_PER_ROUND_MAX <= 1_024
 
-MEMPOOL_TRANSACTIONS_MAX: Final = 8_000
-"""Four full blocks; what one block takes must be found among them in milliseconds."""
+MEMPOOL_TRANSACTIONS_MAX: Final = 12_000
+"""Six full blocks; what one block takes must be found among them in milliseconds."""
 MEMPOOL_BYTES_MAX: Final = 96 << 20
 """A fifth of what a node takes anyway; never reached without thousands of bonds."""
 MEMPOOL_PER_SENDER_MAX: Final = 2_048
@@ -228,9 +228,9 @@ MANIFEST_REQUEST_SECONDS: Final = 8.0
 
 assert 2 * WITHHELD_SECONDS < MANIFEST_REQUEST_SECONDS < BLOB_REQUEST_SECONDS
 
-MEMPOOL_PAID_MAX: Final = 1_000
+MEMPOOL_PAID_MAX: Final = 4_000
 MEMPOOL_PAID_BYTES_MAX: Final = 4 << 20
-"""Half a block: money must not crowd out training, and only the worst paid wait longer."""
+"""Two full blocks: money must not crowd out training, and only the worst paid wait longer."""
 MEMPOOL_PER_UNPROVEN_MAX: Final = 4
 """Paid statements of an account that never had one executed: its first few steps."""
 MEMPOOL_STRANGERS_MAX: Final = 256

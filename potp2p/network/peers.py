@@ -26,9 +26,12 @@ BAN_SECONDS: Final = 600.0
 PEERS_REMEMBERED_MAX: Final = 4_096
 """Peers with a record; the one not heard of longest is forgotten first."""
 
-MESSAGES_PER_SECOND: Final = 200.0
-BYTES_PER_SECOND: Final = 2_000_000.0
-"""Ten times what a busy validator of the devnet sends to one peer."""
+MESSAGES_PER_SECOND: Final = 1_000.0
+"""A validator at an interval of zero says some 300 things a second to each other one."""
+BYTES_PER_SECOND: Final = 8_000_000.0
+"""Several times the blocks and transactions of a network that is as fast as its processors."""
+USELESS_PER_SECOND: Final = 20.0
+"""Batches of nothing new from an honest peer: a full pool, or blocks that were faster."""
 BURST_SECONDS: Final = 3.0
 """A peer may save up this much: catch-up and round ends come in bursts."""
 
@@ -64,6 +67,8 @@ class _Record:
     messages: float
     bytes: float
     rate_at: float
+    useless: float = USELESS_PER_SECOND * BURST_SECONDS
+    """What it may still send in vain."""
     banned_until: float = 0.0
 
 
@@ -82,6 +87,9 @@ class Conduct:
         record, now = self._record(peer), self.clock()
         decayed = (now - record.points_at) * POINTS_DECAY_PER_SECOND
         record.points = max(0.0, record.points - decayed)
+        if reason is RejectionReason.USELESS and self._bears_useless(record, now):
+            record.points_at = now
+            return Judgement.BEAR
         record.points += POINTS_GRAVE if reason in _GRAVE else POINTS_LIGHT
         record.points_at = now
         if record.points < POINTS_BAN:
@@ -89,6 +97,16 @@ class Conduct:
         record.points = 0.0
         record.banned_until = now + BAN_SECONDS
         return Judgement.BAN
+
+    def _bears_useless(self, record: _Record, now: float) -> bool:
+        """Take one from what a peer may send in vain, if it has that much left."""
+        most = USELESS_PER_SECOND * BURST_SECONDS
+        passed = now - record.points_at
+        record.useless = min(most, record.useless + passed * USELESS_PER_SECOND)
+        if record.useless < 1:
+            return False
+        record.useless -= 1
+        return True
 
     def is_banned(self, peer: NodeId) -> bool:
         """Whether a peer may not connect now."""

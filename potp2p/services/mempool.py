@@ -5,9 +5,10 @@ Own transactions are handed to a few validators; validators gossip what they got
 interval, since a gossip delivery costs milliseconds of CPU (DESIGN section 10).
 """
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final, assert_never
 
 from potp2p.foundation.errors import PeerError, RejectionReason
@@ -28,7 +29,7 @@ from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.transition import (
     decode_transaction,
     is_free,
-    transaction_id,
+    statement_id,
     verify_transaction,
 )
 from potp2p.protocol.wire.transactions import TransactionBody
@@ -85,6 +86,8 @@ class _Contents:
     shares: dict[NodeId, _Share] = field(default_factory=dict[NodeId, _Share])
     count: int = 0
     bytes: int = 0
+    _by_worth: list[tuple[int, int, Digest]] = field(default_factory=list[tuple[int, int, Digest]])
+    """Who pays, the first to leave first: a full room must not be searched for every newcomer."""
 
     def waiting(self, sender: NodeId) -> list[Pending]:
         """Return what one sender has here, oldest first."""
@@ -99,25 +102,33 @@ class _Contents:
         share.bytes += len(new.encoded)
         self.count += 1
         self.bytes += len(new.encoded)
+        if self.room is Room.PAID:
+            insort(self._by_worth, (*_worth(new), new.identifier))
 
     def remove(self, gone: Pending) -> None:
         """Let go, if it is here."""
         share = self.shares.get(gone.sender)
-        if share is None or share.pending.pop(gone.identifier, None) is None:
+        known = None if share is None else share.pending.pop(gone.identifier, None)
+        if share is None or known is None:
             return
+        if self.room is Room.PAID:
+            place = bisect_left(self._by_worth, (*_worth(known), known.identifier))
+            del self._by_worth[place]
         share.bytes -= len(gone.encoded)
         self.count -= 1
         self.bytes -= len(gone.encoded)
         if not share.pending:
             del self.shares[gone.sender]
 
-    def leaving_for(self, new: Pending, at_most: int) -> list[Pending]:
+    def leaving_for(
+        self, new: Pending, at_most: int, known: Mapping[Digest, Pending]
+    ) -> list[Pending]:
         """Return who must leave so that a newcomer fits; PeerError: nobody has to."""
         match self.room:
             case Room.OWN:
-                return self._first(self._all(lambda each: each.arrived), new, [])
+                return self._first(self._oldest_first(), new, [])
             case Room.PAID:
-                return self._worse_paid(new, at_most)
+                return self._worse_paid(new, at_most, known)
             case Room.MEMBERS | Room.STRANGERS:
                 if len(self.waiting(new.sender)) >= at_most:
                     raise PeerError(RejectionReason.RATE, "too many transactions of one sender")
@@ -133,10 +144,11 @@ class _Contents:
             or self.bytes + len(new.encoded) - left > bounds.bytes
         )
 
-    def _all(self, key: Callable[[Pending], int | tuple[int, int]]) -> Iterable[Pending]:
-        """Yield what waits here by rising key; sorts only once somebody asks."""
+    def _oldest_first(self) -> Iterable[Pending]:
+        """Yield what waits here by age; sorts only once somebody asks."""
         yield from sorted(
-            (each for share in self.shares.values() for each in share.pending.values()), key=key
+            (each for share in self.shares.values() for each in share.pending.values()),
+            key=lambda each: each.arrived,
         )
 
     def _first(
@@ -151,7 +163,9 @@ class _Contents:
                 leaving.append(each)
         return leaving
 
-    def _worse_paid(self, new: Pending, at_most: int) -> list[Pending]:
+    def _worse_paid(
+        self, new: Pending, at_most: int, known: Mapping[Digest, Pending]
+    ) -> list[Pending]:
         """
         Choose whoever is further from its turn, then whoever pays less.
 
@@ -163,8 +177,8 @@ class _Contents:
             raise PeerError(RejectionReason.RATE, "a statement with this nonce pays as much")
         if not leaving and len(waiting) >= at_most:
             raise PeerError(RejectionReason.RATE, "too many transactions of one sender wait")
-        worse = (each for each in self._all(_worth) if _worth(each) < _worth(new))
-        return self._first(worse, new, leaving)
+        worse = takewhile(lambda place: place[:2] < _worth(new), self._by_worth)
+        return self._first((known[identifier] for *_, identifier in worse), new, leaving)
 
     def _newest_of_heaviest(self, new: Pending) -> list[Pending]:
         """
@@ -228,7 +242,7 @@ class Mempool:
         # forgiven, so nothing forged may get as far as that.
         verify_transaction(transaction, self.chain_id)
         body = transaction.body
-        identifier = transaction_id(body)
+        identifier = statement_id(encoded)
         if identifier in self._pending:
             return False
         standing = self.has_standing(body)
@@ -244,7 +258,7 @@ class Mempool:
             standing.ahead,
             self.height(),
         )
-        for each in self._rooms[new.room].leaving_for(new, standing.at_most):
+        for each in self._rooms[new.room].leaving_for(new, standing.at_most, self._pending):
             self._drop(each.identifier)
         self._keep(new)
         self._verified.add(sha256(encoded))
@@ -255,21 +269,30 @@ class Mempool:
         return sha256(encoded) in self._verified
 
     def candidates(self) -> tuple[bytes, ...]:
-        """Return what may go into a block: free ones by age, then paid by fee, in nonce order."""
+        """
+        Return what may go into a block: free ones by age, then paid by fee, in nonce order.
+
+        Among equal fees whoever came first goes first, so that nobody waits for ever.
+        """
         free = sorted(
             (each for each in self._pending.values() if each.room is not Room.PAID), key=_age
         )
         paid = sorted(
             (each for each in self._pending.values() if each.room is Room.PAID),
-            key=lambda each: (-each.fee, each.sender, each.nonce),
+            key=lambda each: (-each.fee, each.arrived),
         )
         return tuple(each.encoded for each in (*free, *_in_nonce_order(paid)))
 
     def settle(self, included: Iterable[bytes]) -> None:
         """Forget what a block included or made void, and what has waited too long."""
         for encoded in included:
+            known = self._pending.get(statement_id(encoded))
+            if known is not None:
+                self._drop(known.identifier)
+                if known.room is Room.PAID:
+                    self._advance(known.sender, known.nonce + 1)
+                continue
             body = decode_transaction(encoded).body
-            self._drop(transaction_id(body))
             if not is_free(body.action):
                 self._advance(body.sender, body.nonce + 1)
         oldest = self.height() - MEMPOOL_STALE_BLOCKS
@@ -280,7 +303,7 @@ class Mempool:
         """Forget what the ledger refused for good when a block was put together."""
         for encoded, error in refused:
             if error.reason not in KEEP_REASONS:
-                self._drop(transaction_id(decode_transaction(encoded).body))
+                self._drop(statement_id(encoded))
 
     def _advance(self, sender: NodeId, nonce: int) -> None:
         """Let a sender's other paid statements move up to its next nonce."""

@@ -37,6 +37,10 @@ from potp2p.services.mempool import Mempool
 
 BATCH_OVERHEAD_BYTES = 16
 TRANSACTION_OVERHEAD_BYTES = 5
+BATCH_SECONDS_MIN = 0.05
+"""Where blocks follow each other without a pause, gossip still does not."""
+BATCH_TRANSACTIONS_MAX = 256
+"""A batch is checked in one go, since the library waits: some fifteen milliseconds."""
 CHECKED_AT_ONCE = 16
 """Signatures checked before others get their turn: two milliseconds."""
 
@@ -140,7 +144,7 @@ class OutboxService:
             else:
                 of_use = True
         if not of_use:
-            raise PeerError(RejectionReason.RATE, "a batch of which nothing may wait here")
+            raise PeerError(RejectionReason.USELESS, "a batch of which nothing may wait here")
 
     def _queue(self, encoded: bytes) -> None:
         self._waiting.append(encoded)
@@ -155,7 +159,7 @@ class OutboxService:
         while True:
             await self._arrived.wait()
             # The batch fills for an interval: what a delivery costs hardly depends on its size.
-            await trio.sleep(self.interval_seconds)
+            await trio.sleep(max(self.interval_seconds, BATCH_SECONDS_MIN))
             waiting, self._waiting = self._waiting, []
             self._arrived = trio.Event()
             for batch in _batches(waiting):
@@ -207,7 +211,8 @@ def _batches(waiting: list[bytes]) -> list[tuple[bytes, ...]]:
     batch: list[bytes] = []
     size = BATCH_OVERHEAD_BYTES
     for encoded in waiting:
-        if size + len(encoded) + TRANSACTION_OVERHEAD_BYTES > GOSSIP_BYTES_MAX and batch:
+        is_full = size + len(encoded) + TRANSACTION_OVERHEAD_BYTES > GOSSIP_BYTES_MAX
+        if batch and (is_full or len(batch) >= BATCH_TRANSACTIONS_MAX):
             batches.append(tuple(batch))
             batch, size = [], BATCH_OVERHEAD_BYTES
         batch.append(encoded)

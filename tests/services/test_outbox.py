@@ -202,7 +202,7 @@ async def test_strangers_alone_are_not_forwarded_and_cost_their_bearer_little(
     for batch in ((stranger,), ()):
         with pytest.raises(PeerError) as refused:
             outbox.validate(encode(TransactionBatch(batch)))
-        assert refused.value.reason is RejectionReason.RATE
+        assert refused.value.reason is RejectionReason.USELESS
     outbox.validate(encode(TransactionBatch((stranger, ready(bearer, 1)))))
     outbox.validate(encode(TransactionBatch((ready(bearer, 1),))))
     assert machine.node.chain.mempool.candidates() == (ready(bearer, 1),)
