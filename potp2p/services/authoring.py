@@ -160,6 +160,7 @@ class AuthoringService:
             certificate_hash=prospects.certificate_hash,
             time_milliseconds=self.wall_milliseconds(),
         )
+        chain.note_built(body, outcome)
         signature = sign(self.keys, BODY_DOMAIN, chain.chain_id, encode(body))
         return AuthoredBody(body, signature, chain.head.seal, outcome.included)
 

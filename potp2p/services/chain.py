@@ -19,7 +19,7 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
 from potp2p.protocol.ledger.state import State
-from potp2p.protocol.ledger.transition import decode_transaction, transaction_id
+from potp2p.protocol.ledger.transition import statement_id
 from potp2p.protocol.ledger.validity import (
     block_hash,
     body_of,
@@ -27,7 +27,7 @@ from potp2p.protocol.ledger.validity import (
     verify_frame_author,
     verify_seal,
 )
-from potp2p.protocol.wire.blocks import Block, Header, Seal
+from potp2p.protocol.wire.blocks import Block, BlockBody, Header, Seal
 from potp2p.protocol.wire.certificates import ValidatorSet
 from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
@@ -68,6 +68,7 @@ class ChainService:
     head_validators: tuple[NodeId, ...] = field(init=False)
     """The seats that sealed the head: those of its own epoch."""
     _outcomes: dict[Digest, Outcome] = field(default_factory=dict[Digest, Outcome])
+    _built: tuple[BlockBody, Outcome] | None = None
 
     def __post_init__(self) -> None:
         self.prospects = self.ledger.prospects(self.head.header)
@@ -92,7 +93,7 @@ class ChainService:
         )
         verify_frame_author(block, self.prospects)
         self.ledger.verify_frame(block.header.frame, self.head.header)
-        outcome = self.ledger.execute(
+        outcome = self._built_here(block) or self.ledger.execute(
             self.head.header,
             block.header.body.height,
             block.header.body.author,
@@ -105,6 +106,23 @@ class ChainService:
         if len(self._outcomes) >= CHECKED_KEPT:
             self._outcomes.pop(next(iter(self._outcomes)))
         self._outcomes[identifier] = outcome
+        return outcome
+
+    def note_built(self, body: BlockBody, outcome: Outcome) -> None:
+        """Remember what an own body does, which was executed when it was put together."""
+        self._built = (body, outcome)
+
+    def _built_here(self, block: Block) -> Outcome | None:
+        """
+        Return the outcome of this very body on this head, if this node has put it together.
+
+        The frame changes nothing in it: it is executed in the next block.
+        """
+        if self._built is None:
+            return None
+        body, outcome = self._built
+        if body != block.header.body or outcome.included != block.transactions:
+            return None
         return outcome
 
     def verify_sealed(self, sealed: SealedBlock) -> None:
@@ -135,12 +153,11 @@ class ChainService:
             state_writes=outcome.state_writes,
             node_writes=outcome.node_writes,
             receipts=tuple(encode(receipt) for receipt in outcome.receipts),
-            transaction_ids=tuple(
-                transaction_id(decode_transaction(each).body) for each in block.transactions
-            ),
+            transaction_ids=tuple(statement_id(each) for each in block.transactions),
             metadata=kept_for_certificates(self.store, self.prospects),
         )
         head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
+        self.ledger.advance(outcome)
         self.advance(head, self.prospects.nodes, block.transactions)
 
     def advance(
@@ -151,6 +168,7 @@ class ChainService:
         self.head = head
         self.ledger.state_root = head.state_root
         self._outcomes.clear()
+        self._built = None
         self.prospects = self.ledger.prospects(head.header)
         self.bell.ring(head.height)
         if len(self.mempool):

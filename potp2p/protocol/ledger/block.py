@@ -47,7 +47,7 @@ from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
 from potp2p.protocol.ledger.transition import apply, decode_transaction, verify_transaction
-from potp2p.protocol.ledger.tree import NodeReader, update
+from potp2p.protocol.ledger.tree import NodeCache, NodeReader, update
 from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
 from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
 from potp2p.protocol.wire.genesis import Genesis
@@ -72,6 +72,8 @@ class Outcome:
     receipts: tuple[Receipt, ...]
     included: tuple[bytes, ...]
     refused: tuple[tuple[bytes, PeerError], ...]
+    records: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
+    """The decoded form of the state's writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +113,25 @@ class Ledger:
     """Root of the state that the readers show; whoever stores an outcome sets it."""
     chain_id: ChainId = field(init=False)
     _cache: RecordCache = field(init=False)
+    _tree: NodeCache = field(init=False)
     _first_supply: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.chain_id = ChainId(sha256(encode(self.genesis)))
-        self._cache = RecordCache(self.reader)
+        self._cache = RecordCache(self.reader, self.state_root)
+        self._tree = NodeCache(self.nodes, self.state_root)
         self._first_supply = sum(each.balance + each.bond for each in self.genesis.accounts)
 
     def state(self) -> State:
         """Return the state after the last decided block, to read."""
+        self._cache.turn(self.state_root)
         return State(Overlay(self._cache))
+
+    def advance(self, outcome: Outcome) -> None:
+        """Go on from an outcome that was just stored, and remember what it wrote."""
+        self.state_root = outcome.state_root
+        self._cache.advance(outcome.state_root, outcome.state_writes, outcome.records)
+        self._tree.advance(outcome.state_root, outcome.node_writes)
 
     def prospects(self, parent: Header | None) -> Prospects:
         """Run the parent's frame on a scratch overlay and say what it makes of the next height."""
@@ -233,7 +244,8 @@ class Ledger:
         receipts = _do_duties(state, context)
         verify_conserved(state.overlay, self._first_supply)
         writes = state.overlay.encoded_writes()
-        root, node_writes = update(self.nodes, self.state_root, writes)
+        self._tree.turn(self.state_root)
+        root, node_writes = update(self._tree, self.state_root, writes)
         return Outcome(
             state_root=root,
             state_writes=writes,
@@ -241,6 +253,7 @@ class Ledger:
             receipts=receipts,
             included=tuple(batch.included),
             refused=tuple(batch.refused),
+            records=state.overlay.records(),
         )
 
 

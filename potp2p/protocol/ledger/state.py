@@ -1,7 +1,7 @@
 """The state as typed records over stored bytes, in layers: what fails leaves nothing."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
@@ -10,6 +10,7 @@ from potp2p.foundation.types import (
     AccountId,
     Amount,
     Cycle,
+    Digest,
     Epoch,
     Height,
     NodeId,
@@ -64,31 +65,60 @@ class StateReader(Protocol):
 
 @dataclass(slots=True)
 class RecordCache:
-    """Decoded records by key; an entry counts only while the stored bytes are the same."""
+    """
+    Stored records by key, with their bytes: read and decoded once while the state is the same.
+
+    A state is named by its root. Under another root nothing counts but what a block is known to
+    have left: whoever stores one says what it wrote.
+    """
 
     reader: StateReader
-    _known: OrderedDict[bytes, tuple[bytes, object]] = field(
-        default_factory=OrderedDict[bytes, tuple[bytes, object]]
+    root: Digest
+    """Of the state that the entries belong to."""
+    _known: OrderedDict[bytes, tuple[bytes | None, object | None]] = field(
+        default_factory=OrderedDict[bytes, tuple[bytes | None, object | None]]
     )
+
+    def turn(self, root: Digest) -> None:
+        """Forget everything unless the state is the one that is known."""
+        if root != self.root:
+            self.root = root
+            self._known.clear()
+
+    def advance(
+        self, root: Digest, writes: Mapping[bytes, bytes | None], records: Mapping[bytes, object]
+    ) -> None:
+        """Take over what a stored block wrote; records are the decoded form of the writes."""
+        self.root = root
+        for key, encoded in writes.items():
+            self._keep(key, encoded, None if encoded is None else records[key])
 
     def encoded(self, key: bytes) -> bytes | None:
         """Return the stored bytes of a record."""
-        return self.reader.get_state(key)
+        return self._entry(key)[0]
 
     def load(self, key: bytes) -> object | None:
-        """Return the stored record, decoded at most once per change."""
-        encoded = self.reader.get_state(key)
-        if encoded is None:
-            return None
+        """Return the stored record."""
+        return self._entry(key)[1]
+
+    def _entry(self, key: bytes) -> tuple[bytes | None, object | None]:
         known = self._known.get(key)
-        if known is not None and known[0] == encoded:
-            return known[1]
-        record: object = decode_own(_KINDS[key[:1]], encoded)
-        self._known[key] = (encoded, record)
+        if known is not None:
+            return known
+        encoded = self.reader.get_state(key)
+        record: object | None = None
+        if encoded is not None:
+            record = decode_own(_KINDS[key[:1]], encoded)
+        return self._keep(key, encoded, record)
+
+    def _keep(
+        self, key: bytes, encoded: bytes | None, record: object | None
+    ) -> tuple[bytes | None, object | None]:
+        entry = self._known[key] = (encoded, record)
         self._known.move_to_end(key)
         if len(self._known) > RECORDS_CACHED:
             self._known.popitem(last=False)
-        return record
+        return entry
 
 
 @dataclass(slots=True)
@@ -132,6 +162,10 @@ class Overlay:
         assert self.parent is None, "only the lowest layer knows the store"
         for key in sorted(self._writes):
             yield key, self.cache.load(key), self._writes[key]
+
+    def records(self) -> Mapping[bytes, object]:
+        """Return what was written, but for what was deleted."""
+        return {key: record for key, record in self._writes.items() if record is not None}
 
     def encoded_writes(self) -> dict[bytes, bytes | None]:
         """Return the bytes to store, without those that would change nothing."""
@@ -288,7 +322,7 @@ class State:
 
 def open_state(reader: StateReader) -> State:
     """Return a state on top of stored records, with nothing cached yet."""
-    return State(Overlay(RecordCache(reader)))
+    return State(Overlay(RecordCache(reader, Digest(b""))))
 
 
 def decode_record(key: bytes, encoded: bytes) -> object:

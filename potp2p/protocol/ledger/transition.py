@@ -1,6 +1,7 @@
 """One transaction: its bytes, its signature, and what each kind of action changes."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final, assert_never
 
 from potp2p.foundation.errors import RejectionReason
@@ -56,13 +57,32 @@ from potp2p.protocol.wire.transactions import (
 )
 
 ID_DOMAIN: Final = "potp2p/transaction-id/1"
+SMALL_BYTES_MAX: Final = 256
+SMALL_CACHED: Final = 8_192
+"""Some ten megabytes: what waits to be paid for, and two blocks."""
 _SIGNATURE_HEAD: Final = bytes((0x58, SIGNATURE_BYTES))
 """CBOR head of the signature, which ends a transaction; one byte of an array head begins it."""
 _SIGNATURE_PART: Final = len(_SIGNATURE_HEAD) + SIGNATURE_BYTES
 
 
 def decode_transaction(encoded: bytes) -> Transaction:
-    """Parse untrusted bytes."""
+    """
+    Parse untrusted bytes.
+
+    What is small is remembered for a while: on its way into a block and out of the pool a
+    transaction is read some five times.
+    """
+    if len(encoded) <= SMALL_BYTES_MAX:
+        return _decode_small(encoded)
+    return _decode(encoded)
+
+
+@lru_cache(maxsize=SMALL_CACHED)
+def _decode_small(encoded: bytes) -> Transaction:
+    return _decode(encoded)
+
+
+def _decode(encoded: bytes) -> Transaction:
     return decode(Transaction, encoded, bytes_max=TRANSACTION_BYTES_MAX)
 
 

@@ -19,6 +19,8 @@ from potp2p.protocol.wire.schema import Many
 
 EMPTY: Final = Digest(bytes(32))
 DEPTH_MAX: Final = 256
+NODES_CACHED: Final = 1 << 15
+"""Ten megabytes: the upper fifteen levels, or all of a state of ten thousand records."""
 _LEAF: Final = b"\x00"
 _INNER: Final = b"\x01"
 
@@ -28,6 +30,37 @@ class NodeReader(Protocol):
 
     def get_node(self, path: bytes) -> bytes | None:
         """Return the node at a path, if there is one."""
+
+
+@dataclass(slots=True)
+class NodeCache:
+    """Nodes of the present tree, the most recently added kept; a tree is named by its root."""
+
+    nodes: NodeReader
+    root: Digest
+    _known: dict[bytes, bytes | None] = field(default_factory=dict[bytes, bytes | None])
+
+    def turn(self, root: Digest) -> None:
+        """Forget everything unless the tree is the one that is known."""
+        if root != self.root:
+            self.root = root
+            self._known.clear()
+
+    def advance(self, root: Digest, writes: Mapping[bytes, bytes | None]) -> None:
+        """Take over what a stored block wrote."""
+        self.root = root
+        self._known.update(writes)
+        while len(self._known) > NODES_CACHED:
+            del self._known[next(iter(self._known))]
+
+    def get_node(self, path: bytes) -> bytes | None:
+        """Return the node at a path, if there is one."""
+        if path in self._known:
+            return self._known[path]
+        node = self._known[path] = self.nodes.get_node(path)
+        if len(self._known) > NODES_CACHED:
+            del self._known[next(iter(self._known))]
+        return node
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +86,8 @@ class _Subtree:
 
     digest: Digest
     leaf: bytes | None
+    is_known: bool = True
+    """False: nothing below changed and nobody has looked whether it is a leaf."""
 
 
 _NOTHING: Final = _Subtree(EMPTY, None)
@@ -159,12 +194,7 @@ def _descend(
 ) -> _Subtree:
     if items:
         return _update_subtree(batch, depth + 1, prefix, digest, items)
-    if digest == EMPTY:
-        return _NOTHING
-    # Read only when the other side vanished would save a look-up, but the rule would be spread out.
-    node = batch.read(_path(depth + 1, prefix))
-    assert node is not None, "a node of the tree is missing"
-    return _Subtree(digest, node if node[:1] == _LEAF else None)
+    return _NOTHING if digest == EMPTY else _Subtree(digest, None, is_known=False)
 
 
 def _rebuild(
@@ -200,14 +230,26 @@ def _join(batch: _Update, depth: int, prefix: int, left: _Subtree, right: _Subtr
     if left.digest == EMPTY and right.digest == EMPTY:
         batch.put(path, None)
         return _NOTHING
-    for lone, other, side in ((left, right, 0), (right, left, 1)):
-        if lone.leaf is not None and other.digest == EMPTY:
-            batch.put(_path(depth + 1, prefix << 1 | side), None)
+    if EMPTY in (left.digest, right.digest):
+        side = 0 if right.digest == EMPTY else 1
+        below = _path(depth + 1, prefix << 1 | side)
+        lone = _looked_up(batch, below, right if side else left)
+        if lone.leaf is not None:
+            batch.put(below, None)
             batch.put(path, lone.leaf)
             return lone
     node = _INNER + left.digest + right.digest
     batch.put(path, node)
     return _Subtree(sha256(node), None)
+
+
+def _looked_up(batch: _Update, path: bytes, subtree: _Subtree) -> _Subtree:
+    """Return an untouched subtree as what it is; only one whose sibling is empty has to say."""
+    if subtree.is_known:
+        return subtree
+    node = batch.read(path)
+    assert node is not None, "a node of the tree is missing"
+    return _Subtree(subtree.digest, node if node[:1] == _LEAF else None)
 
 
 def _divide(items: list[_Item], depth: int) -> tuple[list[_Item], list[_Item]]:

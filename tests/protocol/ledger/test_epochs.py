@@ -31,9 +31,7 @@ def with_weights(world: LedgerWorld, *names: str) -> LedgerWorld:
         key=lambda row: row.miner,
     )
     state.put_frozen_weights(state.chain().cycle, CycleWeights(tuple(rows)))
-    for key, value in state.overlay.encoded_writes().items():
-        assert value is not None
-        world.store.records[key] = value
+    world.rewrite(state)
     return world
 
 

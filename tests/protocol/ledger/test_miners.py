@@ -129,9 +129,7 @@ def test_ready_of_this_cycle_cannot_be_replayed_after_another_miss(world: Ledger
     assert world.refusal(ready) is RejectionReason.DUPLICATE, "it is live"
     state = world.state
     state.put_miner(account_of(rig.node_id), replace(world.miner(rig), live=False))
-    for key, value in state.overlay.encoded_writes().items():
-        assert value is not None
-        world.store.records[key] = value
+    world.rewrite(state)
     assert world.miner(rig).ready_cycle == world.state.chain().cycle
     assert world.refusal(ready) is RejectionReason.DUPLICATE, "it was said in this cycle"
 
