@@ -183,8 +183,7 @@ def test_count_of_misses_stays_within_its_record(world: LedgerWorld) -> None:
     state = world.state
     worn = tuple(replace(each, misses=MISSES_MAX) for each in state.chain().seats)
     state.put_chain(replace(state.chain(), seats=worn))
-    for key, value in state.overlay.encoded_writes().items():
-        world.store.records[key] = value
+    world.rewrite(state)
     world.block(view=1)
     world.block()
     assert MISSES_MAX in {each.misses for each in world.state.chain().seats}
