@@ -59,3 +59,17 @@ def audit(
 
     access = access_of(datadir, bootstrap, genesis, chain_id)
     audit_chain(access, tuple(addresses or ()), json_output=json_output)
+
+
+@application.command("repair")
+def repair(
+    datadir: DataFolder = None,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Put damaged files aside without asking.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Explain a validator's log of signatures, and put it aside where it is damaged."""
+    from cli.work.repair import repair_records
+
+    repair_records(datadir, yes=yes, json_output=json_output)

@@ -19,7 +19,7 @@ from potp2p.settings.configuration import (
     load_configuration,
     render_configuration,
 )
-from potp2p.settings.keys import load_or_create_identity
+from potp2p.settings.keys import load_or_create_node_identity
 from potp2p.settings.paths import NodePaths
 
 
@@ -47,7 +47,7 @@ def set_up(access: Access, choices: NodeChoices) -> None:
     document = trio.run(obtain_genesis, access, tuple(configuration.network.bootstrap))
     try:
         paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        secret = load_or_create_identity(paths.identity)
+        secret = load_or_create_node_identity(paths.data)
         _write_new(paths.genesis, document)
         paths.configuration.parent.mkdir(parents=True, exist_ok=True)
         _write_new(paths.configuration, render_configuration(configuration).encode())

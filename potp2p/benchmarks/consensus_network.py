@@ -24,7 +24,7 @@ from potp2p.settings.configuration import (
     RoleName,
     render_configuration,
 )
-from potp2p.settings.keys import create_key
+from potp2p.settings.keys import create_identity
 
 KEY_DOMAIN: Final = "potp2p/bench-key/1"
 LOOPBACK: Final = "/ip4/127.0.0.1/tcp/0"
@@ -150,7 +150,7 @@ async def noted(validator: Validator) -> None:
 def _set_up(network: BenchNetwork, validator: Validator) -> None:
     validator.folder.mkdir(mode=0o700)
     (validator.folder / "genesis.cbor").write_bytes(network.genesis)
-    create_key(validator.folder / "identity.key", validator.keys.secret)
+    create_identity(validator.folder, validator.keys.secret)
     configuration = Configuration(
         node=NodeSection(name=validator.name, role=RoleName.VALIDATOR),
         network=NetworkSection(listen=(LOOPBACK,), bootstrap=(network.address,)),

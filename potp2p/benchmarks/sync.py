@@ -35,7 +35,7 @@ from potp2p.settings.configuration import (
     RoleName,
     render_configuration,
 )
-from potp2p.settings.keys import create_key
+from potp2p.settings.keys import create_identity
 from potp2p.storage.chain import LmdbChainStore
 from potp2p.storage.environment import Environment
 
@@ -199,7 +199,7 @@ def _start(  # noqa: PLR0913  # who starts where, on which chain
     """Write a node's folder, with a copy of the chain for an archive, and start it."""
     node.folder.mkdir(mode=0o700)
     (node.folder / "genesis.cbor").write_bytes(encode(genesis))
-    create_key(node.folder / "identity.key", sync_key(node.name).secret)
+    create_identity(node.folder, sync_key(node.name).secret)
     configuration = Configuration(
         node=NodeSection(name=node.name.replace(" ", "-"), role=node.role),
         network=NetworkSection(listen=(LOOPBACK,), bootstrap=(address,)),

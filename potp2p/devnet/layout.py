@@ -16,7 +16,7 @@ from potp2p.settings.configuration import (
     RoleName,
     render_configuration,
 )
-from potp2p.settings.keys import create_key
+from potp2p.settings.keys import create_identity, create_key
 
 SEED_DOMAIN: Final = "potp2p/devnet-key/1"
 LOOPBACK: Final = "/ip4/127.0.0.1/tcp/0"
@@ -97,8 +97,10 @@ def write_folders(layout: Layout, genesis: bytes) -> None:
     for member in (*layout.members, layout.client):
         member.folder.mkdir(mode=0o700)
         (member.folder / "genesis.cbor").write_bytes(genesis)
-        name = "wallet.key" if member is layout.client else "identity.key"
-        create_key(member.folder / name, member.keys.secret)
+        if member is layout.client:
+            create_key(member.folder / "wallet.key", member.keys.secret)
+        else:
+            create_identity(member.folder, member.keys.secret)
 
 
 def write_configuration(member: Member, bootstrap: str) -> None:

@@ -29,22 +29,24 @@ from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import genesis_outcome
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis
-from potp2p.protocol.wire.schema import decode
+from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.consensus_guard import LOST
 from potp2p.services.logbook import LogBook
-from potp2p.settings.keys import load_or_create_identity
+from potp2p.settings.keys import IDENTITY_FILE, SAFETY_RECORD, load_or_create_node_identity
 from potp2p.storage.blobs import BlobFiles
 from potp2p.storage.chain import LmdbChainStore
 from potp2p.storage.environment import Environment
 from potp2p.storage.journal import JournalFile
 from potp2p.storage.lock import lock_folder
 from potp2p.storage.notebook import LmdbNotebook
-from potp2p.storage.safety import SafetyFile
+from potp2p.storage.safety import SafetyFile, create_record
 from potp2p.workers.devices import discover_names
 from potp2p.workers.ports import WorkerFleet
 from potp2p.workers.supervisor import Workers
 
 GENESIS_FILE: Final = "genesis.cbor"
-IDENTITY_FILE: Final = "identity.key"
+JOURNAL: Final = Path("validator") / "wal"
+DATABASE: Final = "chain.lmdb"
 
 Face = Callable[[Callable[[], NodeStatus]], Awaitable[None]]
 """Shows snapshots until it returns, which ends the node, or is cancelled with it."""
@@ -65,9 +67,12 @@ async def run_node(
         network = Network(_network_configuration(launch, secret, genesis))
         logbook = LogBook(time.time, launch.log)
         workers = workers or await _open_workers(launch, logbook)
+        if not (launch.data_folder / SAFETY_RECORD).exists():
+            create_record(launch.data_folder / SAFETY_RECORD, encode(LOST))
         adapters = _open_adapters(stack, launch, network, workers, logbook)
         await _store_genesis(adapters, genesis)
         node = build(_plan(launch, secret, genesis), adapters)
+        _tell_silence(node)
         (launch.data_folder / "work").mkdir(exist_ok=True)
         async with trio.open_nursery() as nursery:
             if workers is not None:
@@ -86,6 +91,13 @@ async def _show(face: Face, node: Node, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
+def _tell_silence(node: Node) -> None:
+    silence = None if node.consensus is None else node.consensus.guard.silence
+    if silence is not None:
+        until = "the next epoch" if silence.until is None else f"epoch {silence.until + 1}"
+        node.logbook.say("chain", f"what this key signed before is lost: no vote before {until}")
+
+
 def _read_genesis(folder: Path) -> bytes:
     path = folder / GENESIS_FILE
     try:
@@ -101,9 +113,9 @@ def _read_genesis(folder: Path) -> bytes:
 
 def _read_identity(folder: Path) -> bytes:
     path = folder / IDENTITY_FILE
-    if not path.exists() and (folder / "chain.lmdb").exists():
+    if not path.exists() and (folder / DATABASE).exists():
         raise UnsafeError(f"{path} is missing beside a chain: restore it, a new one is not made")
-    return load_or_create_identity(path)
+    return load_or_create_node_identity(folder)
 
 
 def _network_configuration(launch: Launch, secret: bytes, genesis: bytes) -> NetworkConfiguration:
@@ -132,7 +144,7 @@ def _open_adapters(
     logbook: LogBook,
 ) -> Adapters:
     folder = launch.data_folder
-    environment = stack.enter_context(Environment.open(folder / "chain.lmdb"))
+    environment = stack.enter_context(Environment.open(folder / DATABASE))
     return Adapters(
         gossip=network.gossip,
         streams=network.streams,
@@ -141,8 +153,8 @@ def _open_adapters(
         chain_store=LmdbChainStore(environment),
         blob_store=BlobFiles(folder / "blobs"),
         notebook=LmdbNotebook(environment),
-        journal=stack.enter_context(JournalFile.open(folder / "validator" / "wal")),
-        safety=stack.enter_context(SafetyFile.open(folder / "validator" / "state")),
+        journal=stack.enter_context(JournalFile.open(folder / JOURNAL)),
+        safety=stack.enter_context(SafetyFile.open(folder / SAFETY_RECORD)),
         workers=workers,
         logbook=logbook,
         unix_seconds=time.time,

@@ -4,14 +4,15 @@ The signing guard: the only holder of the key under which consensus statements a
 Its record is made together with the key (`potp2p init`, `devnet`): that is how an empty record is
 known to belong to a key that never signed. Whoever has the key without the record, or had to give a
 damaged one up, does not know what was signed and stays silent until an epoch begins after the one
-in which the network was met again.
+in which a quorum was met at work. A chain that is at genesis has nothing to contradict: at height 1
+anyone may speak, and who had part in its seal has a record from then on.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from potp2p.foundation.errors import PeerError, UnsafeError
-from potp2p.foundation.types import ChainId, Digest, Epoch, Signature
+from potp2p.foundation.types import GENESIS_HEIGHT, ChainId, Digest, Epoch, Height, Signature
 from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
@@ -21,6 +22,7 @@ from potp2p.protocol.wire.schema import Uint, decode, encode
 from potp2p.services.consensus_ports import SafetyRecord
 from potp2p.storage.ports import REPAIR_HINT
 
+FIRST_HEIGHT: Final = GENESIS_HEIGHT + 1
 GUARD_DOMAIN: Final = "potp2p/consensus/guard/1"
 PHASES: Final[dict[type, int]] = {ViewChange: 0, Propose: 1, Prepare: 2, Commit: 3}
 """Order in which a validator speaks within one view."""
@@ -95,22 +97,34 @@ class SigningGuard:
         self.silence: Silence | None = note.silence
         self._is_durable = True
 
-    def is_silent(self, epoch: Epoch) -> bool:
-        """Tell whether nothing may be signed in an epoch."""
-        return self.silence is not None and (
-            self.silence.until is None or epoch <= self.silence.until
-        )
+    def is_silent(self, epoch: Epoch, height: Height) -> bool:
+        """Tell whether nothing may be signed at a height."""
+        if self.silence is None:
+            return False
+        if self.silence.until is None:
+            return height > FIRST_HEIGHT
+        return epoch <= self.silence.until
 
-    def met(self, epoch: Epoch) -> None:
-        """Learn that a quorum of others works in an epoch: silence lasts to its end."""
-        if self.silence is not None and self.silence.until is None:
-            self.silence = Silence(epoch)
-            self._is_durable = False
+    def met(self, epoch: Epoch, height: Height) -> None:
+        """Learn that a quorum works at a height: silence lasts to the end of its epoch."""
+        if self.silence == Silence(None) and height > FIRST_HEIGHT:
+            self._decide_on(Silence(epoch))
+
+    def began(self, height: Height) -> None:
+        """Learn that a height begins; who committed at the first one was there from the start."""
+        last = self.last
+        is_second = self.silence == Silence(None) and height == FIRST_HEIGHT + 1
+        if is_second and last is not None and last.place[::2] == (FIRST_HEIGHT, PHASES[Commit]):
+            self._decide_on(None)
+
+    def _decide_on(self, silence: Silence | None) -> None:
+        self.silence = silence
+        self._is_durable = False
 
     def sign(self, statement: Statement) -> Signature:
         """Sign, or raise UnsafeError where that could contradict what was signed before."""
         wanted = self._place_of(statement)
-        if self.is_silent(statement.epoch):
+        if self.is_silent(statement.epoch, statement.height):
             raise UnsafeError("refused to sign: what this key signed before is not known")
         if self.last is not None and wanted.place <= self.last.place and wanted != self.last:
             raise UnsafeError(f"refused to sign at {wanted.place} after {self.last.place}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from potp2p.foundation.committee import quorum
 from potp2p.foundation.errors import UnsafeError
 from potp2p.foundation.limits import CHECKS_KEPT_MAX, JOURNAL_COMPACT_BYTES
-from potp2p.foundation.types import Height, Signature, ValidatorIndex
+from potp2p.foundation.types import Digest, Height, Signature, ValidatorIndex
 from potp2p.protocol.consensus.events import HeightStarted, LoggedEvent, MessageReceived
 from potp2p.protocol.consensus.height import HeightState
 from potp2p.protocol.consensus.machine import Replica
@@ -49,11 +49,14 @@ class ReplicaMemory:
         """Put a fresh replica where it was; False when the journal is not about this height."""
         self._replica, self._shelf = replica, shelf
         records = [decode_record(entry) for entry in self.journal.entries()]
-        first = verified_beginning(records, facts)
+        first = beginning_of(records)
+        if first is not None:
+            verify_beginning(first, facts.height, facts.head_hash)
         is_ours = first is not None and first.height == facts.height
         if is_ours:
             for record in records:
                 self._replay(record, replica, shelf)
+        self.guard.began(facts.height)
         self._mute_if_forgotten(replica, facts.height)
         return is_ours
 
@@ -67,7 +70,9 @@ class ReplicaMemory:
         """Note an input; durable only after `sync`."""
         self.journal.append(encode_record(record))
         self._is_synced = False
-        if isinstance(record, MessageReceived):
+        if isinstance(record, HeightStarted):
+            self.guard.began(record.height)
+        elif isinstance(record, MessageReceived):
             self._hear(record)
 
     def sign(self, statement: Statement) -> Signature | None:
@@ -114,7 +119,7 @@ class ReplicaMemory:
         self._heard.add(received.message.statement.signer)
         at = None if self._replica is None else self._replica.at
         if at is not None and len(self._heard) >= quorum(len(at.facts.validators)):
-            self.guard.met(at.facts.epoch)
+            self.guard.met(at.facts.epoch, at.facts.height)
 
     def _replay(self, record: Record, replica: Replica, shelf: BlockShelf) -> None:
         if isinstance(record, BlockKept):
@@ -148,22 +153,26 @@ class ReplicaMemory:
             self.muted_height = last.height
 
 
-def verified_beginning(records: Sequence[Record], facts: HeightStarted) -> HeightStarted | None:
-    """
-    Return the height that a journal is about; UnsafeError when it does not fit the chain.
-
-    An earlier height is stored already. A later one, or one on another past, means that the chain
-    is older than what this node signed.
-    """
+def beginning_of(records: Sequence[Record]) -> HeightStarted | None:
+    """Return the height that a journal is about; None for an empty one."""
     if not records:
         return None
     first = records[0].facts if isinstance(records[0], HeightKept) else records[0]
     if not isinstance(first, HeightStarted):
         raise UnsafeError(f"the consensus journal does not begin with a height; {REPAIR_HINT}")
-    if first.height > facts.height:
+    return first
+
+
+def verify_beginning(first: HeightStarted, height: Height, head_hash: Digest) -> None:
+    """
+    Raise UnsafeError unless a journal fits the next height of the chain.
+
+    An earlier height is stored already. A later one, or one on another past, means that the chain
+    is older than what this node signed.
+    """
+    if first.height > height:
         raise UnsafeError(
             f"the journal is at height {first.height}, the chain below it; {REPAIR_HINT}"
         )
-    if first.height == facts.height and first.head_hash != facts.head_hash:
-        raise UnsafeError(f"the journal of height {first.height} has another past; {REPAIR_HINT}")
-    return first
+    if first.height == height and first.head_hash != head_hash:
+        raise UnsafeError(f"the journal of height {height} has another past; {REPAIR_HINT}")

@@ -10,6 +10,9 @@ from typing import Final
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.protocol.crypto.identity import SECRET_BYTES, is_secret
 
+IDENTITY_FILE: Final = "identity.key"
+SAFETY_RECORD: Final = Path("validator") / "state"
+"""What the node's key signed last, below its data folder."""
 KEY_FILE_BYTES: Final = 2 * SECRET_BYTES + 1
 """Hex and a newline."""
 _HEX: Final = re.compile(f"[0-9a-fA-F]{{{2 * SECRET_BYTES}}}", re.ASCII)
@@ -61,6 +64,30 @@ def create_key(path: Path, secret: bytes | None = None) -> bytes:
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot write the key: {error.strerror}") from error
     return secret
+
+
+def create_identity(folder: Path, secret: bytes | None = None) -> bytes:
+    """
+    Write the key of a new node and, before it, the empty record of what it has signed.
+
+    A validator's key that comes without that record has a past that is not known here, and stays
+    silent for a time: so the record is born with the key.
+    """
+    record = folder / SAFETY_RECORD
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        record.touch(mode=0o600)
+        for each in (record.parent, folder):
+            _sync_folder(each)
+    except OSError as error:
+        raise ConfigurationError(f"{record}: cannot write: {error.strerror}") from error
+    return create_key(folder / IDENTITY_FILE, secret)
+
+
+def load_or_create_node_identity(folder: Path) -> bytes:
+    """Return the secret of a node's key, made with its safety record on the first call."""
+    path = folder / IDENTITY_FILE
+    return load_key(path) if os.path.lexists(path) else create_identity(folder)
 
 
 def load_or_create_identity(path: Path) -> bytes:

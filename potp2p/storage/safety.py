@@ -18,7 +18,7 @@ import trio
 
 from potp2p.foundation.errors import UnsafeError
 from potp2p.foundation.limits import SAFETY_RECORD_BYTES_MAX
-from potp2p.storage.files import Files, LocalFiles, operating
+from potp2p.storage.files import Files, LocalFiles, operating, replace_file
 from potp2p.storage.ports import REPAIR_HINT
 
 MAGIC: Final = b"safe"
@@ -75,6 +75,14 @@ class SafetyFile:
         with operating(self.path, "write the safety record"):
             self._files.write(self._descriptor, slot, number % SLOTS * SLOT_BYTES)
             self._files.sync(self._descriptor)
+
+
+def create_record(path: Path, body: bytes) -> None:
+    """Put a new record in a place; a crash leaves what was there before, or all of it."""
+    slot = _encode(body, 1).ljust(SLOT_BYTES, b"\x00")
+    with operating(path, "write the safety record"):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replace_file(path, bytes(SLOT_BYTES) + slot, path.with_name(f".{path.name}.draft"))
 
 
 def _encode(body: bytes, number: int) -> bytes:

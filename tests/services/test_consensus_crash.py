@@ -283,9 +283,14 @@ async def test_validator_without_a_past_listens_until_the_next_epoch_and_then_vo
     validators = make_validators(4, hub)
     silent = validators[2]
     silent.record.content = encode(LOST)
-    silent.boot()
+    silent.kill()
     for validator in validators:
-        nursery.start_soon(validator.run)
+        if validator is not silent:
+            nursery.start_soon(validator.run)
+    await until(lambda: len(validators[0].chain.blocks) >= 2)
+    silent.boot()
+    nursery.start_soon(silent.run)
+    await catch_up(silent, validators)
     await until(lambda: min(len(each.chain.blocks) for each in validators) >= 3)
     silent.kill()
     silent.boot()

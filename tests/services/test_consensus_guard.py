@@ -7,7 +7,7 @@ import pytest
 from potp2p.foundation.errors import UnsafeError
 from potp2p.foundation.types import Epoch, Height, View
 from potp2p.protocol.crypto.signing import verify_signature
-from potp2p.protocol.wire.consensus import Statement
+from potp2p.protocol.wire.consensus import SignedCommit, SignedMessage, Statement
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.consensus_guard import (
     BORN,
@@ -133,13 +133,14 @@ def test_key_that_never_signed_may_begin(content: bytes | None) -> None:
 
 async def test_key_whose_past_is_lost_is_silent_to_the_end_of_the_epoch_it_meets() -> None:
     record = MemoryRecord(encode(LOST))
-    now, later = prepare(1, APPLE).statement, replace(prepare(1, APPLE).statement, epoch=Epoch(1))
+    now = prepare(1, APPLE, height=40).statement
+    later = replace(now, epoch=Epoch(1))
     guard = guard_on(record)
     for statement in (now, later):
         with pytest.raises(UnsafeError, match="what this key signed before is not known"):
             guard.sign(statement)
-    guard.met(now.epoch)
-    guard.met(later.epoch)
+    guard.met(now.epoch, now.height)
+    guard.met(later.epoch, later.height)
     await guard.sync()
 
     again = guard_on(record)
@@ -149,6 +150,37 @@ async def test_key_whose_past_is_lost_is_silent_to_the_end_of_the_epoch_it_meets
     await again.sync()
     with pytest.raises(UnsafeError):
         guard_on(record).sign(now)
+
+
+@pytest.mark.parametrize("said", [commit(1, APPLE), commit(1, APPLE, view=3)])
+async def test_key_without_a_past_may_begin_a_chain_that_has_none(said: SignedCommit) -> None:
+    record = MemoryRecord(encode(LOST))
+    guard = guard_on(record)
+    guard.met(Epoch(0), Height(1))
+    guard.sign(said.statement)
+    await guard.sync()
+
+    again = guard_on(record)
+    with pytest.raises(UnsafeError):
+        guard_on(record).sign(prepare(1, APPLE, height=2).statement)
+    again.began(Height(2))
+    assert again.sign(prepare(1, APPLE, height=2).statement)
+    await again.sync()
+    assert guard_on(record).silence is None
+
+
+@pytest.mark.parametrize(
+    ("said", "height"), [(prepare(1, APPLE), 2), (view_change(1, 1), 2), (commit(1, APPLE), 3)]
+)
+async def test_key_that_had_no_part_in_the_first_seal_stays_silent(
+    said: SignedMessage, height: int
+) -> None:
+    guard = guard_on(MemoryRecord(encode(LOST)))
+    guard.sign(said.statement)
+    guard.began(Height(height))
+
+    with pytest.raises(UnsafeError):
+        guard.sign(prepare(1, APPLE, height=height).statement)
 
 
 def test_record_of_the_first_release_still_counts() -> None:
