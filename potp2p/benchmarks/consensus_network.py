@@ -65,6 +65,8 @@ class BenchNetwork:
     """Of every validator: what its network adapter emulates."""
     genesis: bytes = b""
     address: str = ""
+    block_milliseconds: int = 0
+    """The interval of the chain."""
 
     @property
     def running(self) -> tuple[Validator, ...]:
@@ -97,8 +99,8 @@ def payer(index: int) -> KeyPair:
     return bench_key(f"payer-{index}")
 
 
-def bench_genesis(validators: tuple[Validator, ...]) -> bytes:
-    """Return the document of the devnet with an interval of zero and many payers."""
+def bench_genesis(validators: tuple[Validator, ...], block_milliseconds: int = 0) -> bytes:
+    """Return the document of the devnet with an interval of its own and many payers."""
     client = bench_key("client").node_id
     genesis = devnet_genesis(
         [each.keys for each in validators],
@@ -110,13 +112,13 @@ def bench_genesis(validators: tuple[Validator, ...]) -> bytes:
         GenesisAccount(payer(index).account, PAYER_BALANCE, Amount(0)) for index in range(PAYERS)
     )
     accounts = sorted((*genesis.accounts, *payers), key=lambda each: each.account)
-    consensus = replace(genesis.consensus, block_interval=0, author_window=0)
+    consensus = replace(genesis.consensus, block_interval=block_milliseconds, author_window=0)
     return encode(replace(genesis, accounts=tuple(accounts), consensus=consensus))
 
 
 async def start_network(network: BenchNetwork) -> None:
     """Write every folder, start the bootstrap node and the validators, wait for first blocks."""
-    network.genesis = bench_genesis(network.validators)
+    network.genesis = bench_genesis(network.validators, network.block_milliseconds)
     genesis = network.folder / "genesis.cbor"
     genesis.write_bytes(network.genesis)
     command = (*network.programs.bootstrap, "--listen", LOOPBACK, "--json")

@@ -15,6 +15,7 @@ class Programs:
     evaluate: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.measure")
     central: tuple[str, ...] = (_PYTHON, "-m", "potp2p.training.central")
     validator: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_node")
+    witness: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.crash_node")
     load: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_load")
     display: str = "potp2p"
     """How a person would type the first."""

@@ -105,6 +105,8 @@ class ConsensusService:
     accuse: Callable[[Accuse], None] = lambda _: None
     """Told of each proven double signature."""
     observe: Observe = ignore_stage
+    overhear: Callable[[Heard], None] = lambda _: None
+    """Shown every frame of a validator as it comes, unchecked."""
     replica: Replica = field(init=False)
     view_changes: int = 0
     """Views entered beyond 0 since the start."""
@@ -212,6 +214,7 @@ class ConsensusService:
     def _hear(self, heard: Heard) -> None:
         if heard.source not in self._at.facts.validators:
             return
+        self.overhear(heard)
         try:
             self._on_frame(heard, decode_frame(heard.body))
         except PeerError as error:
