@@ -111,3 +111,16 @@ def sync(
     return show_sync(
         blocks, transactions_per_block, peers, as_validator=as_validator, json_output=json_output
     )
+
+
+@application.command("crashes")
+def crashes(
+    kills: Annotated[int, typer.Option("--kills", help="How often one is killed.")] = 50,
+    validators: Validators = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Fixes who dies and when.")] = 1,
+    json_output: Json = False,
+) -> int:
+    """Kill validators by SIGKILL under load; look for damage, double signatures and losses."""
+    from cli.work.bench import show_crashes
+
+    return show_crashes(kills, validators, seed, json_output=json_output)

@@ -17,6 +17,12 @@ from potp2p.benchmarks.consensus import (
     measure_consensus,
     verify_consensus_plan,
 )
+from potp2p.benchmarks.crashes import (
+    CrashesPlan,
+    crashes_lines,
+    measure_crashes,
+    verify_crashes_plan,
+)
 from potp2p.benchmarks.footprint import (
     FootprintPlan,
     footprint_lines,
@@ -122,6 +128,17 @@ def show_sync(
         return await measure_sync(plan)
 
     return _show(measure, sync_lines, json_output=json_output)
+
+
+def show_crashes(kills: int, validators: int, seed: int, *, json_output: bool) -> int:
+    """Kill validators of a working network."""
+
+    async def measure(folder: Path) -> Document:
+        plan = CrashesPlan(kills, validators, seed, folder)
+        verify_crashes_plan(plan)
+        return await measure_crashes(plan)
+
+    return _show(measure, crashes_lines, json_output=json_output)
 
 
 def _show(
