@@ -54,6 +54,8 @@ CONVICTIONS_KEPT_MAX: Final = 64
 """Double signatures that one key is punished for: half a bond 64 times over is none."""
 EPOCHS_PER_REQUEST_MAX: Final = 64
 """Links between sets of 100 validators take 11 KB each: one reply stays within a frame."""
+EVIDENCE_HELD_MAX: Final = 128
+"""Proofs of double signatures that one node goes on about: one suffices for each offender."""
 SETS_KEPT_MAX: Final = 1_024
 """Epochs within the unbonding time: as many past sets of 100 nodes fill 3 MB of state."""
 AUTHORS_RANKED: Final = 3

@@ -14,7 +14,6 @@ from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
 from potp2p.network.ports import Directory, Gossip, NetworkFacts, StreamProtocol, Streams
 from potp2p.observability.status import Identity
-from potp2p.protocol.consensus.effects import Accuse
 from potp2p.protocol.consensus.view_change import Timing
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, encode_address
@@ -30,6 +29,7 @@ from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.consensus import ConsensusService
 from potp2p.services.consensus_guard import SigningGuard
 from potp2p.services.consensus_ports import Journal, SafetyRecord
+from potp2p.services.evidence import EvidenceService
 from potp2p.services.heights import HeightBell
 from potp2p.services.judging import JudgingService
 from potp2p.services.logbook import LogBook
@@ -100,6 +100,7 @@ class Node:
     outbox: OutboxService
     sync: SyncService
     authoring: AuthoringService
+    evidence: EvidenceService
     queries: QueryService
     consensus: ConsensusService | None
     mining: MiningService | None
@@ -132,8 +133,9 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     mining = parts.mining(blobs, packages, outbox) if plan.role is Role.MINER else None
     judging = parts.judging(blobs, packages, outbox) if plan.role is Role.VALIDATOR else None
     sync = parts.sync(consensus)
+    evidence = EvidenceService(keys.node_id, chain, adapters.notebook, outbox.say, logbook.say)
     if consensus is not None:
-        _close_circles(authoring, sync, consensus, logbook)
+        _close_circles(authoring, sync, consensus, evidence)
     queries = QueryService(plan.genesis, chain, adapters.chain_store, adapters.streams)
     retention = RetentionService(
         chain,
@@ -150,6 +152,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
         outbox,
         sync,
         authoring,
+        evidence,
         queries,
         consensus,
         mining,
@@ -322,16 +325,13 @@ def _close_circles(
     authoring: AuthoringService,
     sync: SyncService,
     consensus: ConsensusService,
-    logbook: LogBook,
+    evidence: EvidenceService,
 ) -> None:
     """Join what could not be given at construction: each of these services knows the other."""
     authoring.better_body_heard = consensus.hear_body
     consensus.higher_peer = sync.hear_of
-
-    def accuse(evidence: Accuse) -> None:
-        logbook.say("chain", f"seat {evidence.first.statement.signer} signed two statements")
-
-    consensus.accuse = accuse
+    consensus.accuse = evidence.accuse_voter
+    authoring.two_bodies_heard = evidence.accuse_author
 
 
 def _timing(parameters: ConsensusParameters) -> Timing:

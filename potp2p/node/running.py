@@ -10,6 +10,7 @@ def start_services(nursery: trio.Nursery, node: Node) -> None:
     nursery.start_soon(node.outbox.run)
     nursery.start_soon(node.sync.run)
     nursery.start_soon(node.authoring.run)
+    nursery.start_soon(node.evidence.run)
     nursery.start_soon(node.retention.run)
     if node.consensus is not None:
         nursery.start_soon(node.consensus.run)

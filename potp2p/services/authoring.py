@@ -62,6 +62,8 @@ class AuthoringService:
     """Tells the replica of a ranked body, early in the window, for its refusal rule."""
     transactions_max: int = BLOCK_TRANSACTIONS_MAX
     """How many transactions this node puts into a block of its own at most."""
+    two_bodies_heard: Callable[[AuthoredBody, AuthoredBody], None] = lambda _first, _second: None
+    """Told of two bodies that one author signed for one height."""
     _heard: dict[Rank, AuthoredBody] = field(default_factory=dict[Rank, AuthoredBody])
     _heard_height: Height = GENESIS_HEIGHT
     _parent_decided: float = 0.0
@@ -218,6 +220,7 @@ class AuthoringService:
             raise PeerError(RejectionReason.WRONG_SENDER, "body without rank")
         if known is not None:
             # Only its author is to blame: who relays the second body may not know of the first.
+            self.two_bodies_heard(known, authored)
             if heard.source == body.author:
                 raise PeerError(RejectionReason.EQUIVOCATION, f"two bodies of rank {body.rank}")
             return

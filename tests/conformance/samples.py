@@ -67,11 +67,12 @@ FILLED_BYTES: Final = 3
 
 
 def kinds_of(module: ModuleType) -> Iterator[type]:
-    """Yield every message that a module defines, in its order."""
+    """Yield every message that a module defines, in its order: what can change is none."""
     for value in vars(module).values():
         if not isinstance(value, type) or value.__module__ != module.__name__:
             continue
-        if is_dataclass(value) and not value.__name__.startswith("_"):
+        frozen = is_dataclass(value) and value.__dataclass_params__.frozen
+        if frozen and not value.__name__.startswith("_"):
             yield value
 
 

@@ -22,6 +22,7 @@ from potp2p.protocol.ledger.contributions import (
     apply_contribute,
     apply_round_result,
 )
+from potp2p.protocol.ledger.evidence import apply_evidence
 from potp2p.protocol.ledger.miners import apply_ready, apply_register_miner
 from potp2p.protocol.ledger.money import debit
 from potp2p.protocol.ledger.state import State
@@ -42,6 +43,8 @@ from potp2p.protocol.wire.transactions import (
     Bond,
     CancelTask,
     Contribute,
+    DuplicateBody,
+    DuplicateVote,
     Free,
     Paid,
     Ready,
@@ -193,5 +196,7 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
             apply_reveal_audit(state, sender, action)
         case Anchor():
             apply_anchor(state, sender, action, context)
+        case DuplicateVote() | DuplicateBody():
+            apply_evidence(state, action, context)
         case _:
             assert_never(action)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
+from potp2p.protocol.wire.blocks import BlockBody
+from potp2p.protocol.wire.consensus import Statement
 from potp2p.protocol.wire.fields import (
     AccountField,
     AmountField,
@@ -194,6 +196,41 @@ class Anchor:
     anchor: DigestField
 
 
+@dataclass(frozen=True, slots=True)
+class SignedStatement:
+    """A vote as it was signed, without what travelled beside it."""
+
+    statement: Statement
+    signature: SignatureField
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateVote:
+    """Two statements of one seat, of one kind, for one height and view, that differ."""
+
+    KIND: ClassVar = 26
+    first: SignedStatement
+    second: SignedStatement
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBody:
+    """A block's body as its author signed it."""
+
+    body: BlockBody
+    signature: SignatureField
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateBody:
+    """Two bodies of one author for one height."""
+
+    KIND: ClassVar = 27
+    first: SignedBody
+    second: SignedBody
+
+
+Evidence = DuplicateVote | DuplicateBody
 Paid = Transfer | Bond | Unbond | SubmitTask | CancelTask
 Free = (
     RegisterMiner
@@ -206,6 +243,8 @@ Free = (
     | RevealTrace
     | RevealAudit
     | Anchor
+    | DuplicateVote
+    | DuplicateBody
 )
 Action = (
     Transfer
@@ -223,7 +262,16 @@ Action = (
     | RevealTrace
     | RevealAudit
     | Anchor
+    | DuplicateVote
+    | DuplicateBody
 )
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceNote:
+    """A proof as a node keeps it until it stands on the chain."""
+
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)
