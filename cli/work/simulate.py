@@ -22,7 +22,7 @@ from potp2p.simulation.campaign import (
     verdict_of,
     verify_campaign,
 )
-from potp2p.simulation.plans import Choices, Fault
+from potp2p.simulation.plans import Choices, Fault, Level
 from potp2p.simulation.run import SeedReport, run_seed
 
 Document = dict[str, object]
@@ -50,10 +50,18 @@ def run(choices: SimulateChoices) -> int:
     plan = CampaignPlan(
         first,
         end,
-        Choices(choices.validators, choices.miners, choices.heights, _faults_of(choices.faults)),
-        choices.jobs or cores(),
+        Choices(
+            choices.validators,
+            choices.miners,
+            choices.heights,
+            _faults_of(choices.faults),
+            Level(choices.level),
+        ),
+        cores() if choices.jobs is None else choices.jobs,
     )
     verify_campaign(plan)
+    if choices.level is not LevelChoice.NODES and (choices.trace or choices.faults != "all"):
+        raise UsageError("--trace and --faults are for whole nodes: --level nodes")
     if choices.trace is not None:
         return _replay(plan, choices.trace, json_output=choices.json_output)
     teller = _tell_nothing if choices.json_output else _teller(plan)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,9 @@ from typing import Final
 import trio
 
 from potp2p.foundation.errors import ConfigurationError, OperatingError
-from potp2p.simulation.plans import Choices, Fault
+from potp2p.simulation.plans import Choices, Fault, Level
 from potp2p.simulation.run import SeedReport
-from potp2p.simulation.worker import report_of, request_of
+from potp2p.simulation.worker import WORKER, report_of, request_of
 
 VALIDATORS_MIN: Final = 4
 VALIDATORS_MAX: Final = 31
@@ -26,7 +25,6 @@ JOBS_MAX: Final = 256
 SEED_SECONDS_MAX: Final = 600.0
 """A seed takes seconds; one that takes this long turns in a circle."""
 READ_BYTES: Final = 1 << 16
-WORKER: Final = (sys.executable, "-m", "potp2p.simulation.worker")
 
 Document = dict[str, object]
 
@@ -59,7 +57,7 @@ class Campaign:
         ordered = [self.reports[seed] for seed in sorted(self.reports)]
         seconds = max(time.monotonic() - self.started, 1e-9)
         return {
-            "level": "nodes",
+            "level": str(self.plan.choices.level),
             "seeds": len(ordered),
             "violations": sum(bool(each.violations) for each in ordered),
             "unconverged": sum(each.converge_seconds is None for each in ordered),
@@ -120,7 +118,10 @@ def verdict_of(report: SeedReport) -> str:
 def replay_command(seed: int, choices: Choices) -> str:
     """Return what runs one seed again and writes down what happens in it."""
     words = [f"potp2p simulate --seeds {seed}:{seed + 1} --validators {choices.validators}"]
-    words += [f"--miners {choices.miners} --heights {choices.heights}"]
+    words.append(f"--heights {choices.heights}")
+    if choices.level is not Level.NODES:
+        return " ".join([*words, f"--level {choices.level}"])
+    words.append(f"--miners {choices.miners}")
     if choices.faults != tuple(Fault):
         words.append(f"--faults {','.join(choices.faults) or 'none'}")
     return " ".join([*words, f"--trace seed-{seed}.txt"])

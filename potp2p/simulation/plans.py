@@ -14,7 +14,21 @@ MILLISECONDS_MAX: Final = 14_000
 """Length of the time with faults; twenty undisturbed heights take ten seconds."""
 CLOG_MILLISECONDS_MAX: Final = 5_000
 HAPPENINGS_MAX: Final = 6
+DRAWN: Final = 0.45
+"""Part of the seeds that draw a fault: few enough that each is also seen without the others."""
 _KEPT: Final = tuple(Kept)
+
+
+@unique
+class Level(StrEnum):
+    """What a simulation consists of."""
+
+    NODES = "nodes"
+    """Whole nodes: all services over memory."""
+    CORE = "core"
+    """The consensus core alone, with stub signatures."""
+    TWINS = "twins"
+    """The same with keys in two places and partitions for each round."""
 
 
 @unique
@@ -104,6 +118,7 @@ class Choices:
     miners: int = 2
     heights: int = 20
     faults: tuple[Fault, ...] = tuple(Fault)
+    level: Level = Level.NODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +166,11 @@ def double_of(name: str) -> str:
     return f"{name}-double"
 
 
-def draw_plan(seed: int, choices: Choices) -> Plan:
-    """Return the one plan of a seed."""
+def draw_plan(seed: int, choices: Choices, *, always: tuple[Fault, ...] = ()) -> Plan:
+    """Return the one plan of a seed; some faults may be wanted whatever it draws."""
     random = Random(f"potp2p/simulation/{seed}")
     # Every draw is made whatever is chosen, so that leaving a fault out changes little else.
-    drawn = {fault: random.random() < 0.45 for fault in Fault}
+    drawn = {fault: random.random() < DRAWN or fault in always for fault in Fault}
     # A key is at most one kind of bad, and no more than f of them are: liars exclude twins.
     drawn[Fault.TWINS] &= not (drawn[Fault.LIARS] and Fault.LIARS in choices.faults)
     faults = tuple(fault for fault in Fault if drawn[fault] and fault in choices.faults)

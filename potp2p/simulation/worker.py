@@ -8,19 +8,50 @@ but the line that asked for it.
 import json
 import sys
 from dataclasses import asdict
-from typing import TextIO, cast
+from typing import Final, TextIO, assert_never, cast
 
-from potp2p.simulation.plans import Choices, Fault
+from potp2p.simulation.core import campaign as core
+from potp2p.simulation.core.campaign import CorePlan
+from potp2p.simulation.plans import Choices, Fault, Level
 from potp2p.simulation.run import SeedReport, run_seed
+
+WORKER: Final = (sys.executable, "-m", "potp2p.simulation.worker")
+"""The command that starts one."""
 
 
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Run every seed that is asked for."""
     for line in requests:
         request = cast("dict[str, object]", json.loads(line))
-        report = run_seed(cast("int", request["seed"]), choices_of(request))
+        report = report_on(cast("int", request["seed"]), choices_of(request))
         replies.write(json.dumps(asdict(report)) + "\n")
         replies.flush()
+
+
+def report_on(seed: int, choices: Choices) -> SeedReport:
+    """Run one seed at the level that was chosen."""
+    match choices.level:
+        case Level.NODES:
+            return run_seed(seed, choices)
+        case Level.CORE:
+            return _core_report(seed, CorePlan(choices.validators, choices.heights, "core"))
+        case Level.TWINS:
+            return _core_report(seed, CorePlan(choices.validators, choices.heights, "twins"))
+        case _:
+            assert_never(choices.level)
+
+
+def _core_report(seed: int, plan: CorePlan) -> SeedReport:
+    found = core.run_seed(seed, plan)
+    return SeedReport(
+        seed=seed,
+        faults=(),
+        height=found.heights,
+        converge_seconds=found.converge_milliseconds / 1000 if found.converged else None,
+        violations=found.violations,
+        messages=found.deliveries,
+        trace_hash=found.trace,
+    )
 
 
 def request_of(seed: int, choices: Choices) -> str:
@@ -35,6 +66,7 @@ def choices_of(request: dict[str, object]) -> Choices:
         miners=cast("int", request["miners"]),
         heights=cast("int", request["heights"]),
         faults=tuple(Fault(each) for each in cast("list[str]", request["faults"])),
+        level=Level(cast("str", request["level"])),
     )
 
 
