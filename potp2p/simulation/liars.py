@@ -32,8 +32,8 @@ from potp2p.protocol.wire.consensus import (
 )
 from potp2p.protocol.wire.exchange import BlocksReply, Hello, SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.simulation.network import Transit
 from potp2p.simulation.plans import Idleness, Lie
+from potp2p.simulation.transits import Transit
 
 FAR_AHEAD = 1_000_000
 NOWHERE = Digest(b"\x66" * 32)

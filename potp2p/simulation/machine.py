@@ -17,8 +17,9 @@ from potp2p.protocol.wire.exchange import Role
 from potp2p.services.logbook import LogBook
 from potp2p.simulation.disks import Disk, Kept, MemoryJournal, MemoryRecord
 from potp2p.simulation.genesis import START_SECONDS, first_state, key_of, unix_seconds
-from potp2p.simulation.network import Address, MemoryHub, MemoryNetwork
+from potp2p.simulation.network import MemoryHub, MemoryNetwork
 from potp2p.simulation.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
+from potp2p.simulation.transits import Address
 from potp2p.simulation.workers import FakeWorkers
 
 

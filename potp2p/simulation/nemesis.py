@@ -9,10 +9,10 @@ import trio
 
 from potp2p.simulation.disks import Kept
 from potp2p.simulation.machine import Machine, leaves_of
-from potp2p.simulation.network import Address
 from potp2p.simulation.oracle import Oracle
 from potp2p.simulation.plans import Fault, Happening, Plan, double_of
 from potp2p.simulation.traces import Trace
+from potp2p.simulation.transits import Address
 from potp2p.simulation.weather import Weather
 from potp2p.simulation.world import World
 
@@ -51,7 +51,9 @@ class Nemesis:
             self.trace.note("start", machine.name, str(machine.node.chain.head.height))
             try:
                 await machine.run(machine.node, machine.scope)
-            except ExceptionGroup as group:
+            except BaseExceptionGroup as group:
+                if not isinstance(group, ExceptionGroup):
+                    raise
                 self._note_failure(machine, group)
             until = self._down_until.pop(machine.name, trio.current_time() + REPAIR_SECONDS)
             await trio.sleep_until(until)

@@ -28,9 +28,9 @@ from potp2p.protocol.wire.schema import decode, encode
 from potp2p.simulation.accounts import money_of, root_of, seats_of, supply_of
 from potp2p.simulation.footprints import overgrown
 from potp2p.simulation.machine import Machine
-from potp2p.simulation.network import Fate, Penalty, Transit
 from potp2p.simulation.seals import complaint_of_seal, is_signed
 from potp2p.simulation.traces import Trace
+from potp2p.simulation.transits import Fate, Penalty, Transit
 from potp2p.storage.ports import StoredBlock
 
 VIOLATIONS_KEPT = 20

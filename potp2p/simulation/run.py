@@ -16,7 +16,7 @@ from potp2p.simulation.genesis import first_state, key_of, make_genesis, short_l
 from potp2p.simulation.liars import BadAuthor, Liar
 from potp2p.simulation.machine import Machine
 from potp2p.simulation.nemesis import Nemesis
-from potp2p.simulation.network import Fate, MemoryHub, Transit
+from potp2p.simulation.network import MemoryHub
 from potp2p.simulation.oracle import Oracle
 from potp2p.simulation.payments import Payer
 from potp2p.simulation.plans import (
@@ -30,6 +30,7 @@ from potp2p.simulation.plans import (
 )
 from potp2p.simulation.scheduling import run_seeded
 from potp2p.simulation.traces import Trace
+from potp2p.simulation.transits import Fate, Transit
 from potp2p.simulation.weather import Weather
 from potp2p.simulation.world import World
 

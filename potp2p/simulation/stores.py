@@ -58,6 +58,9 @@ class MemoryChainStore:
             found.append(stored)
         return found
 
+    def first_block(self) -> Height:
+        return Height(1)
+
     def receipts(self, height: Height) -> tuple[bytes, ...]:
         return self._receipts[height]
 

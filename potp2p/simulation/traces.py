@@ -9,7 +9,7 @@ import trio
 
 from potp2p.foundation.types import NodeId
 from potp2p.protocol.crypto.hashing import sha256 as digest_of
-from potp2p.simulation.network import Fate, Transit
+from potp2p.simulation.transits import Fate, Transit
 
 
 class _Hash(Protocol):

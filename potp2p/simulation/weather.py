@@ -8,8 +8,9 @@ import trio
 
 from potp2p.foundation.types import NodeId
 from potp2p.network.ports import StreamProtocol
-from potp2p.simulation.network import Address, MemoryHub, Transit
+from potp2p.simulation.network import MemoryHub
 from potp2p.simulation.plans import Plan
+from potp2p.simulation.transits import Address, Transit
 
 CALM_LATENCY_SECONDS = 0.004
 

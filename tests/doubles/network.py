@@ -1,5 +1,6 @@
 """The memory network where tests look for it; it lives in the product's simulation."""
 
-from potp2p.simulation.network import MemoryHub, MemoryNetwork, Penalty, Transit
+from potp2p.simulation.network import MemoryHub, MemoryNetwork
+from potp2p.simulation.transits import Penalty, Transit
 
 __all__ = ["MemoryHub", "MemoryNetwork", "Penalty", "Transit"]

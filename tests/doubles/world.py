@@ -43,8 +43,9 @@ from potp2p.simulation.genesis import (
     unix_seconds,
 )
 from potp2p.simulation.machine import Machine
-from potp2p.simulation.network import MemoryHub, Transit
+from potp2p.simulation.network import MemoryHub
 from potp2p.simulation.stores import FolderBlobStore
+from potp2p.simulation.transits import Transit
 from potp2p.simulation.workers import write_checkpoint
 from potp2p.simulation.world import World as SimulatedWorld
 

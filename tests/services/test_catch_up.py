@@ -19,7 +19,8 @@ from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
 from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import encode
 from potp2p.services.sealed import join_sealed
-from potp2p.simulation.network import MemoryHub, Transit
+from potp2p.simulation.network import MemoryHub
+from potp2p.simulation.transits import Transit
 from tests.doubles.archives import (
     LIES,
     Altering,

@@ -7,7 +7,8 @@ import trio.testing
 from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableError
 from potp2p.foundation.types import BlobId, Digest, NodeId
 from potp2p.network.ports import Heard, StreamProtocol, Topic
-from potp2p.simulation.network import Fate, MemoryHub, Transit
+from potp2p.simulation.network import MemoryHub
+from potp2p.simulation.transits import Fate, Transit
 
 ANNA = NodeId(b"\x02" + b"a" * 32)
 BORIS = NodeId(b"\x02" + b"b" * 32)

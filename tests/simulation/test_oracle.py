@@ -26,9 +26,9 @@ from potp2p.protocol.wire.consensus import Prepare, SignedPrepare, encode_frame
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.simulation.accounts import root_of
 from potp2p.simulation.footprints import THINGS_MAX
-from potp2p.simulation.network import Fate, Penalty, Transit
 from potp2p.simulation.oracle import Oracle
 from potp2p.simulation.traces import Trace
+from potp2p.simulation.transits import Fate, Penalty, Transit
 from potp2p.storage.ports import StoredBlock
 from tests.doubles.world import Machine, World, key_of, open_world
 
