@@ -167,7 +167,8 @@ class Replica:
         effects += [Broadcast(message) for message in at.own.values()]
         effects.append(Broadcast(catch_up.status_of(at)))
         effects += at.casting.values()
-        at.requested_view = None
+        if at.requested_view == at.view:
+            at.requested_view = None
         return [*effects, *lead(at), *consider(at)]
 
     # Messages
