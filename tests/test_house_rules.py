@@ -141,7 +141,7 @@ def test_no_float_enters_the_protocol(path: Path) -> None:
 )
 def test_tests_stand_where_their_source_stands(path: Path) -> None:
     folder = path.parent.relative_to(ROOT / "tests").as_posix()
-    rooms = ("conformance", "doubles", "end_to_end", "fuzz", "simulation", "devices")
+    rooms = ("conformance", "doubles", "end_to_end", "fuzz", "mutants", "simulation", "devices")
     if folder.split("/")[0] in rooms:
         return
     assert (ROOT / "potp2p" / folder).is_dir() or (ROOT / folder).is_dir(), "mirror the source"
