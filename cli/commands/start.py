@@ -30,6 +30,14 @@ def start(
         typer.Option("--listen", metavar="MULTIADDR", help="Where to listen; may be repeated."),
     ] = None,
     bootstrap: Bootstrap = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="HEIGHT:HASH",
+            help="A block you trust: a new node begins with a snapshot that it proves.",
+        ),
+    ] = None,
 ) -> int:
     """Run until q, Ctrl-C or SIGTERM; then stop cleanly."""
     from cli.work.node import StartFlags, run
@@ -42,5 +50,6 @@ def start(
         ascii_only=ascii_only,
         listen=tuple(listen or ()),
         bootstrap=tuple(bootstrap or ()),
+        checkpoint=checkpoint,
     )
     return run(flags)

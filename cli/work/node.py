@@ -50,6 +50,7 @@ class StartFlags:
     ascii_only: bool
     listen: tuple[str, ...]
     bootstrap: tuple[str, ...]
+    checkpoint: str | None
 
 
 def run(flags: StartFlags) -> int:
@@ -102,6 +103,8 @@ def _overrides(flags: StartFlags) -> dict[str, object]:
         overrides["network.listen"] = list(flags.listen)
     if flags.bootstrap:
         overrides["network.bootstrap"] = list(flags.bootstrap)
+    if flags.checkpoint is not None:
+        overrides["network.checkpoint"] = flags.checkpoint
     if flags.mode is not None:
         overrides["ui.mode"] = str(flags.mode)
     return overrides

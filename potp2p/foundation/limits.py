@@ -295,3 +295,21 @@ CHECKS_KEPT_MAX: Final = 1 << 14
 """Blocks executed at one height: one of each failed view, two days of them at 10 s."""
 
 assert 4 * JOURNAL_COMPACT_BYTES <= JOURNAL_BYTES_MAX
+
+SNAPSHOT_BLOCKS: Final = 100
+"""Blocks between two stable checkpoints whose state is kept to be served (consensus.md 6)."""
+SNAPSHOTS_KEPT: Final = 3
+"""Older ones go, so that whoever began with one has two more intervals to finish."""
+SNAPSHOT_CHUNKS_MAX: Final = 1 << 14
+"""16 GiB of state; a manifest of their digests still fits one message."""
+SNAPSHOT_REST: Final = 20
+"""A dump that took so many seconds is followed by this many times as long without one."""
+SNAPSHOT_PEERS_MAX: Final = 16
+SNAPSHOT_REQUESTS_MAX: Final = 4
+SNAPSHOT_REQUEST_SECONDS: Final = 30.0
+"""One MiB at 0.3 Mbit/s; slower peers are left for better ones."""
+SNAPSHOT_SEARCH_SECONDS: Final = 60.0
+"""How long peers are looked for before the start is given up."""
+STATE_RECORD_BYTES_MAX: Final = CHUNK_BYTES - 1024
+
+assert SNAPSHOT_CHUNKS_MAX * (DIGEST_BYTES + 2) < MESSAGE_BYTES_MAX

@@ -1,5 +1,6 @@
 """Domain names for plain values: an index, a count and a size are different things."""
 
+from dataclasses import dataclass
 from typing import Final, NewType
 
 NodeId = NewType("NodeId", bytes)
@@ -60,3 +61,11 @@ GENESIS_HEIGHT: Final = Height(0)
 FIRST_VIEW: Final = View(0)
 POT: Final = 1_000_000_000
 """Base units in one POT."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedCheckpoint:
+    """A decided block that an operator vouches for: what newer history must contain."""
+
+    height: Height
+    block_hash: Digest

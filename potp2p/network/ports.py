@@ -45,6 +45,8 @@ class StreamProtocol(StrEnum):
     """Request: take this transaction."""
     SUBMIT_MANY = "submit-many"
     """Request: take these transactions; answered by those that were refused."""
+    SNAPSHOTS = "snapshots"
+    """Request: the state at a checkpoint, in parts, and the headers that lead to it."""
     CONSENSUS = "consensus"
     """Posts: votes and proposals between validators."""
     BODIES = "bodies"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
-from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
+from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId, TrustedCheckpoint
 from potp2p.network.ports import Directory, Gossip, NetworkFacts, StreamProtocol, Streams
 from potp2p.observability.status import Identity
 from potp2p.protocol.consensus.view_change import Timing
@@ -40,9 +40,10 @@ from potp2p.services.queries import QueryService
 from potp2p.services.registration import Registrar
 from potp2p.services.replica_chain import ReplicaChain
 from potp2p.services.retention import RetentionService
+from potp2p.services.snapshots import SnapshotService
 from potp2p.services.status import StatusService
 from potp2p.services.sync import SyncService
-from potp2p.storage.ports import BlobStore, ChainStore, Notebook
+from potp2p.storage.ports import BlobStore, ChainStore, Notebook, SnapshotStore
 from potp2p.workers.ports import WorkerFacts, Workers
 
 FOLLOWER_PATIENCE_SECONDS = 0.3
@@ -68,6 +69,8 @@ class NodePlan:
     """Nodes that are always dialled."""
     pid: int
     started_at: float
+    checkpoint: TrustedCheckpoint | None = None
+    """What the operator vouches for: no other history is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class Adapters:
     logbook: LogBook
     unix_seconds: Callable[[], float]
     random_bytes: Callable[[int], bytes]
+    snapshots: SnapshotStore | None = None
+    """None where none are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,7 @@ class Node:
     judging: JudgingService | None
     retention: RetentionService
     status: StatusService
+    snapshots: SnapshotService | None = None
 
 
 def build(plan: NodePlan, adapters: Adapters) -> Node:
@@ -124,7 +130,9 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
         chain_id, genesis.training.stamp_bits, ledger.state, genesis.money.validator_bond
     )
     mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing)
-    chain = ChainService(chain_id, ledger, adapters.chain_store, bell, mempool, head)
+    chain = ChainService(
+        chain_id, ledger, adapters.chain_store, bell, mempool, head, plan.checkpoint
+    )
     parts = _Parts(plan, adapters, keys, genesis, chain_id, payout, logbook, chain, mempool)
     outbox = parts.outbox()
     authoring, consensus = parts.proposing()
@@ -159,6 +167,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
         judging,
         retention,
         status,
+        parts.snapshots(),
     )
 
 
@@ -235,6 +244,18 @@ class _Parts:
                 else max(REPLICA_PATIENCE_INTERVALS * interval, 1.0)
             ),
             away=nobody_to_ask if consensus is None else consensus.away,
+        )
+
+    def snapshots(self) -> SnapshotService | None:
+        if self.adapters.snapshots is None:
+            return None
+        return SnapshotService(
+            self.genesis,
+            self.chain,
+            self.adapters.chain_store,
+            self.adapters.snapshots,
+            self.adapters.streams,
+            self.logbook.say,
         )
 
     def mining(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from potp2p.foundation.types import AccountId, Amount
+from potp2p.foundation.types import AccountId, Amount, TrustedCheckpoint
 from potp2p.observability.status import LogLine
 from potp2p.protocol.wire.exchange import Role
 from potp2p.settings.configuration import Configuration
@@ -27,6 +27,8 @@ class Launch:
     lowest_price: Amount
     devices: tuple[str, ...]
     """torch names; empty means every device that torch finds."""
+    checkpoint: TrustedCheckpoint | None = None
+    """What a new node begins with: the state at a block that the operator vouches for."""
     log: Callable[[LogLine], None] | None = None
 
 
@@ -49,5 +51,6 @@ def launch_of(
         payout=configuration.payout,
         lowest_price=configuration.lowest_price,
         devices=configuration.miner.devices,
+        checkpoint=configuration.checkpoint,
         log=log,
     )

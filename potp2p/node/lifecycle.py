@@ -21,6 +21,7 @@ from potp2p.foundation.errors import ConfigurationError, PeerError, UnsafeError
 from potp2p.foundation.types import GENESIS_HEIGHT, ChainId
 from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.directory import parse_peer_address
+from potp2p.node.checkpoint_start import begin_at_checkpoint
 from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.launch import Launch
 from potp2p.node.running import start_services
@@ -40,6 +41,7 @@ from potp2p.storage.journal import JournalFile
 from potp2p.storage.lock import lock_folder
 from potp2p.storage.notebook import LmdbNotebook
 from potp2p.storage.safety import SafetyFile, create_record
+from potp2p.storage.snapshots import SnapshotFolder
 from potp2p.workers.devices import discover_names
 from potp2p.workers.ports import WorkerFleet
 from potp2p.workers.supervisor import Workers
@@ -47,6 +49,7 @@ from potp2p.workers.supervisor import Workers
 GENESIS_FILE: Final = "genesis.cbor"
 JOURNAL: Final = Path("validator") / "wal"
 DATABASE: Final = "chain.lmdb"
+SNAPSHOTS: Final = "snapshots"
 
 Face = Callable[[Callable[[], NodeStatus]], Awaitable[None]]
 """Shows snapshots until it returns, which ends the node, or is cancelled with it."""
@@ -71,6 +74,7 @@ async def run_node(
             create_record(launch.data_folder / SAFETY_RECORD, encode(LOST))
         adapters = _open_adapters(stack, launch, network, workers, logbook)
         await _store_genesis(adapters, genesis)
+        await begin_at_checkpoint(launch, secret, genesis, adapters)
         node = build(_plan(launch, secret, genesis), adapters)
         _tell_silence(node)
         (launch.data_folder / "work").mkdir(exist_ok=True)
@@ -159,6 +163,7 @@ def _open_adapters(
         logbook=logbook,
         unix_seconds=time.time,
         random_bytes=secrets.token_bytes,
+        snapshots=SnapshotFolder(environment, folder / SNAPSHOTS),
     )
 
 
@@ -193,4 +198,5 @@ def _plan(launch: Launch, secret: bytes, genesis: bytes) -> NodePlan:
         bootstrap=tuple(parse_peer_address(each)[0] for each in launch.bootstrap),
         pid=os.getpid(),
         started_at=time.time(),
+        checkpoint=launch.checkpoint,
     )

@@ -12,6 +12,8 @@ def start_services(nursery: trio.Nursery, node: Node) -> None:
     nursery.start_soon(node.authoring.run)
     nursery.start_soon(node.evidence.run)
     nursery.start_soon(node.retention.run)
+    if node.snapshots is not None:
+        nursery.start_soon(node.snapshots.run)
     if node.consensus is not None:
         nursery.start_soon(node.consensus.run)
     if node.mining is not None:

@@ -83,6 +83,7 @@ class BlockBatch:
         verify_seal(seal, self.prospects.nodes, self.chain.chain_id)
         if arrival.parent != self.head.hash:
             raise OperatingError(f"sealed block {arrival.height} follows another history than ours")
+        self.chain.require_trusted(arrival.height, seal.block_hash)
         outcome = self._execute(arrival)
         kept = kept_for_certificates(self.chain.store, self.prospects)
         self._hold(arrival, outcome, kept)

@@ -16,6 +16,7 @@ from potp2p.foundation.types import (
     Epoch,
     Height,
     NodeId,
+    TrustedCheckpoint,
 )
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
 from potp2p.protocol.ledger.state import State
@@ -62,6 +63,8 @@ class ChainService:
     bell: HeightBell
     mempool: Mempool
     head: Head
+    checkpoint: TrustedCheckpoint | None = None
+    """What the operator vouches for: no other block of that height becomes ours."""
     is_behind: bool = False
     """Set while catch-up stores what others decided long ago: news cannot be judged meanwhile."""
     prospects: Prospects = field(init=False)
@@ -71,6 +74,10 @@ class ChainService:
     _built: tuple[BlockBody, Outcome] | None = None
 
     def __post_init__(self) -> None:
+        stored = None if self.checkpoint is None else self.store.block(self.checkpoint.height)
+        if stored is not None:
+            seal = decode(Seal, stored[1])
+            self.require_trusted(seal.height, seal.block_hash)
         self.prospects = self.ledger.prospects(self.head.header)
         # The prospects are of the next height, which may open an epoch with other seats.
         self.head_validators = tuple(seat.node for seat in self.state().chain().seats)
@@ -139,6 +146,7 @@ class ChainService:
 
     async def commit(self, block: Block, seal: Seal) -> None:
         """Store a decided block, its seal and the new state in one synced transaction."""
+        self.require_trusted(seal.height, seal.block_hash)
         try:
             outcome = self.verify(block)
         except PeerError as error:
@@ -159,6 +167,15 @@ class ChainService:
         head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
         self.ledger.advance(outcome)
         self.advance(head, self.prospects.nodes, block.transactions)
+
+    def require_trusted(self, height: Height, found: Digest) -> None:
+        """Raise OperatingError where a history does not contain the operator's checkpoint."""
+        trusted = self.checkpoint
+        if trusted is not None and height == trusted.height and found != trusted.block_hash:
+            raise OperatingError(
+                f"block {height} is {found.hex()[:16]}, the trusted checkpoint is "
+                f"{trusted.block_hash.hex()[:16]}: this is another history, or another checkpoint"
+            )
 
     def advance(
         self, head: Head, validators: tuple[NodeId, ...], included: Sequence[bytes]

@@ -16,16 +16,18 @@ from typing import Annotated, Final, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.types import AccountId, Amount
+from potp2p.foundation.types import AccountId, Amount, TrustedCheckpoint
 from potp2p.settings.values import (
     AccountText,
     AmountText,
     BootstrapAddress,
+    CheckpointText,
     Device,
     ListenAddress,
     Name,
     account_of_text,
     amount_of_text,
+    checkpoint_of_text,
 )
 
 CONFIGURATION_BYTES_MAX: Final = 1 << 16
@@ -81,6 +83,8 @@ class NetworkSection(_Section):
     """Told to others in place of the addresses we listen on."""
     mdns: bool = False
     """Look for peers on the local network."""
+    checkpoint: CheckpointText = ""
+    """HEIGHT:HASH of a block that the operator trusts; empty follows every block from genesis."""
 
 
 class MinerSection(_Section):
@@ -113,6 +117,11 @@ class Configuration(_Section):
     def payout(self) -> AccountId | None:
         """Return the account that is paid, None for the node's own."""
         return account_of_text(self.miner.payout_address)
+
+    @property
+    def checkpoint(self) -> TrustedCheckpoint | None:
+        """Return the block that the operator vouches for, None without one."""
+        return checkpoint_of_text(self.network.checkpoint)
 
     @property
     def lowest_price(self) -> Amount:

@@ -7,7 +7,8 @@ from pydantic import AfterValidator
 
 from potp2p.foundation.amounts import parse_amount
 from potp2p.foundation.errors import ConfigurationError, PeerError
-from potp2p.foundation.types import AccountId, Amount
+from potp2p.foundation.limits import HEIGHT_BOUND
+from potp2p.foundation.types import AccountId, Amount, Digest, Height, TrustedCheckpoint
 from potp2p.protocol.crypto.identity import decode_address
 
 PORT_MAX: Final = 65_535
@@ -15,6 +16,7 @@ NAME_LETTERS_MAX: Final = 32
 
 _NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_LETTERS_MAX - 1}}}", re.ASCII)
 _DEVICE: Final = re.compile(r"cpu|cuda:[0-9]{1,3}", re.ASCII)
+_CHECKPOINT: Final = re.compile(r"([0-9]{1,15}):[0-9a-fA-F]{64}", re.ASCII)
 _TCP: Final = re.compile(
     r"/(ip4|ip6|dns|dns4|dns6)/([0-9A-Za-z.:_-]{1,253})/tcp/([0-9]{1,5})", re.ASCII
 )
@@ -70,9 +72,23 @@ def check_account(text: str) -> str:
     return text
 
 
+def check_checkpoint(text: str) -> str:
+    """Accept a height and a block hash, or nothing."""
+    match = _CHECKPOINT.fullmatch(text)
+    if text and (match is None or not 0 < int(match[1]) < HEIGHT_BOUND):
+        raise ValueError(f"{text!r} is not HEIGHT:HASH, a height and 64 hex digits")
+    return text
+
+
 def account_of_text(text: str) -> AccountId | None:
     """Return the account behind a checked address, None for an empty one."""
     return decode_address(text) if text else None
+
+
+def checkpoint_of_text(text: str) -> TrustedCheckpoint | None:
+    """Return the block behind a checked checkpoint, None for an empty one."""
+    height, _, digest = text.partition(":")
+    return TrustedCheckpoint(Height(int(height)), Digest(bytes.fromhex(digest))) if text else None
 
 
 def amount_of_text(text: str) -> Amount:
@@ -86,3 +102,4 @@ ListenAddress = Annotated[str, AfterValidator(check_listen)]
 BootstrapAddress = Annotated[str, AfterValidator(check_bootstrap)]
 AmountText = Annotated[str, AfterValidator(check_amount)]
 AccountText = Annotated[str, AfterValidator(check_account)]
+CheckpointText = Annotated[str, AfterValidator(check_checkpoint)]

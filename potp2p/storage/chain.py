@@ -16,6 +16,9 @@ from potp2p.storage.tables import HEIGHT_BYTES, Table, height_from_key, height_k
 
 HEAD_KEY: Final = b"\x00head"
 """Height, 8 bytes, and state root; the zero byte keeps it apart from callers' metadata."""
+HISTORY_KEY: Final = b"\x00history"
+"""Height of the first block that is kept, 8 bytes; without it that is 1."""
+_OWN_KEYS: Final = frozenset({HEAD_KEY, HISTORY_KEY})
 KEY_BYTES_MAX: Final = 500
 """LMDB takes 511."""
 
@@ -28,7 +31,7 @@ class LmdbChainStore:
 
     def head(self) -> StoredHead | None:
         """Return what is stored, None before genesis was."""
-        return self.environment.read(_head_in)
+        return self.environment.read(head_in)
 
     def get_state(self, key: bytes) -> bytes | None:
         """Return one record of the state at the head."""
@@ -62,6 +65,11 @@ class LmdbChainStore:
 
         return self.environment.read(collect)
 
+    def first_block(self) -> Height:
+        """Return the lowest height whose block is kept: 1, or where a snapshot began."""
+        stored = self.environment.get(Table.METADATA, HISTORY_KEY)
+        return Height(1) if stored is None else height_from_key(stored)
+
     def receipts(self, height: Height) -> tuple[bytes, ...]:
         """Return what the execution of a height left to be told, in order."""
         stored = self.environment.get(Table.RECEIPTS, height_key(height))
@@ -74,12 +82,12 @@ class LmdbChainStore:
 
     def get_metadata(self, key: bytes) -> bytes | None:
         """Return a value kept beside the chain, such as the genesis document."""
-        assert key != HEAD_KEY
+        assert key not in _OWN_KEYS
         return self.environment.get(Table.METADATA, key)
 
     async def put_metadata(self, key: bytes, value: bytes) -> None:
         """Keep a value beside the chain; durable on return."""
-        assert key != HEAD_KEY
+        assert key not in _OWN_KEYS
         await self.environment.write(
             lambda transaction: transaction.put(Table.METADATA, key, value)
         )
@@ -121,7 +129,7 @@ class LmdbChainStore:
         assert len(state_root) == DIGEST_BYTES, len(state_root)
 
         def write(transaction: Transaction) -> None:
-            head = _head_in(transaction)
+            head = head_in(transaction)
             for stored in blocks:
                 _assert_follows(head, stored.height)
                 head = StoredHead(stored.height, state_root)
@@ -132,7 +140,7 @@ class LmdbChainStore:
                     assert 0 < len(name) <= KEY_BYTES_MAX, len(name)
                     transaction.put(table, name, writes[name])
             for name in sorted(metadata):
-                assert name != HEAD_KEY
+                assert name not in _OWN_KEYS
                 transaction.put(Table.METADATA, name, metadata[name])
             key = height_key(blocks[-1].height)
             transaction.put(Table.METADATA, HEAD_KEY, key + state_root)
@@ -152,7 +160,8 @@ def _put_block(transaction: Transaction, stored: StoredBlock) -> None:
         transaction.put(Table.TRANSACTIONS, identifier, key)
 
 
-def _head_in(transaction: Transaction) -> StoredHead | None:
+def head_in(transaction: Transaction) -> StoredHead | None:
+    """Return the head that a transaction sees."""
     stored = transaction.get(Table.METADATA, HEAD_KEY)
     if stored is None:
         return None

@@ -6,6 +6,7 @@ so a transaction never leaves the function that it was opened for. Reads run on 
 thread, and so does the growth of the map, which must not meet an open transaction.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,15 @@ class Transaction:
         else:
             self.handle.put(key, value, db=self.tables[table])
 
+    def items(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all keys with their values, ascending."""
+        with self.handle.cursor(db=self.tables[table]) as cursor:
+            yield from cast("Iterator[tuple[bytes, bytes]]", cursor)
+
+    def clear(self, table: Table) -> None:
+        """Delete everything in a table."""
+        self.handle.drop(self.tables[table], delete=False)
+
     def keys(self, table: Table, prefix: bytes) -> Iterator[bytes]:
         """Yield the keys that begin with a prefix, ascending."""
         with self.handle.cursor(db=self.tables[table]) as cursor:
@@ -62,6 +72,9 @@ class Environment:
     tables: dict[Table, lmdb._Database]
     _writer: trio.Lock = field(default_factory=trio.Lock)
     _thread: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    _lookers: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    _looking: set[threading.Event] = field(default_factory=set[threading.Event])
+    _looked: trio.Event = field(default_factory=trio.Event)
 
     @classmethod
     @contextmanager
@@ -87,6 +100,32 @@ class Environment:
         with self.handle.begin() as handle:
             return work(Transaction(handle, self.tables))
 
+    async def look(self, work: Callable[[Transaction, threading.Event], Result]) -> Result:
+        """
+        Run a long read in a thread, over the state of the last write that had finished.
+
+        Once its event is set the function must soon give up: the map has to grow, which no open
+        transaction survives.
+        """
+        give_up = threading.Event()
+        self._looking.add(give_up)
+        try:
+            return await trio.to_thread.run_sync(
+                partial(self._look_in_thread, work, give_up), limiter=self._lookers
+            )
+        finally:
+            self._looking.discard(give_up)
+            self._looked.set()
+
+    def _look_in_thread(
+        self, work: Callable[[Transaction, threading.Event], Result], give_up: threading.Event
+    ) -> Result:
+        try:
+            with self.handle.begin() as handle:
+                return work(Transaction(handle, self.tables), give_up)
+        except lmdb.Error as error:
+            raise OperatingError(f"{self.path}: cannot read: {error}") from error
+
     def get(self, table: Table, key: bytes) -> bytes | None:
         """Return one value of the last finished write."""
         return self.read(lambda transaction: transaction.get(table, key))
@@ -97,7 +136,15 @@ class Environment:
             while not await trio.to_thread.run_sync(
                 partial(self._write_in_thread, work), limiter=self._thread
             ):
+                await self._end_looks()
                 self._grow()
+
+    async def _end_looks(self) -> None:
+        while self._looking:
+            self._looked = trio.Event()
+            for give_up in self._looking:
+                give_up.set()
+            await self._looked.wait()
 
     def _write_in_thread(self, work: Callable[[Transaction], None]) -> bool:
         """Say whether the write found room; without room nothing of it is kept."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from potp2p.foundation.types import BlobId, Digest, Height
+from potp2p.foundation.types import BlobId, ChainId, Digest, Height
+from potp2p.protocol.wire.snapshots import SnapshotManifest, SnapshotOffer
 
 REPAIR_HINT: Final = "`potp2p chain repair` explains and mends it"
 """Ends every line about a record of signatures that cannot be trusted as it is."""
@@ -55,6 +56,9 @@ class ChainStore(Protocol):
     def blocks(self, first: Height, count: int, bytes_max: int) -> Sequence[tuple[bytes, bytes]]:
         """Return consecutive blocks with seals, at least the first one whatever its size."""
 
+    def first_block(self) -> Height:
+        """Return the lowest height whose block is kept: 1, or where a snapshot began."""
+
     def receipts(self, height: Height) -> tuple[bytes, ...]:
         """Return what the execution of a height left to be told, in order."""
 
@@ -101,6 +105,47 @@ class ChainStore(Protocol):
 
         Durable on return; a crash before leaves nothing of any of them.
         """
+
+
+class SnapshotStore(Protocol):
+    """The state of some checkpoints in chunks, to be served."""
+
+    def heights(self) -> tuple[Height, ...]:
+        """Return the heights whose state is here, ascending."""
+
+    def offer(self, height: Height) -> SnapshotOffer | None:
+        """Return what a snapshot is offered with."""
+
+    def manifest(self, height: Height) -> bytes | None:
+        """Return the encoded chunk list of a snapshot."""
+
+    async def chunk(self, height: Height, index: int) -> bytes:
+        """Return one chunk; MissingError where there is none."""
+
+    async def dump(self, chain_id: ChainId, height: Height) -> bool:
+        """Keep the state of the head if that is the height asked for; False: it has moved on."""
+
+    async def remove(self, height: Height) -> None:
+        """Forget a snapshot."""
+
+    def incoming(self, manifest: SnapshotManifest) -> "Incoming":
+        """Return the place where a snapshot's chunks gather; what is there stays after a stop."""
+
+
+class Incoming(Protocol):
+    """A snapshot that is being put together; what it holds survives a restart."""
+
+    def missing(self) -> tuple[int, ...]:
+        """Return the indices of the chunks that are not here yet, ascending."""
+
+    async def put(self, index: int, chunk: bytes) -> None:
+        """Keep a chunk; PeerError when it is not what the manifest says."""
+
+    async def restore(self, offer: SnapshotOffer) -> None:
+        """Make it the state, whole or not at all; PeerError when its root is not the header's."""
+
+    async def discard(self) -> None:
+        """Forget all of it."""
 
 
 class Notebook(Protocol):
