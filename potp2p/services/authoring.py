@@ -239,5 +239,29 @@ class AuthoringService:
         self._kept = trio.Event()
         window = max(self.parameters.author_window, self.parameters.block_interval) / 1000
         early = trio.current_time() <= self._parent_decided + window / 2
-        if early and self.better_body_heard is not None:
+        if early and self.better_body_heard is not None and self._is_reproduced(authored):
             await self.better_body_heard(height, rank)
+
+    def _is_reproduced(self, authored: AuthoredBody) -> bool:
+        """
+        Execute a body before it binds our vote; what came of it is kept for when it is proposed.
+
+        Else any ranked author could make all refuse every honest primary of views 0 to 2, with a
+        body that is well signed and leads nowhere.
+        """
+        chain, body = self.chain, authored.body
+        try:
+            outcome = chain.ledger.execute(
+                chain.head.header,
+                body.height,
+                body.author,
+                body.rank,
+                authored.transactions,
+                chain.mempool.is_verified,
+            )
+        except PeerError:
+            return False
+        if outcome.state_root != body.state_root:
+            return False
+        chain.note_built(body, outcome)
+        return True

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import Digest, Rank, Signature, ValidatorIndex, View
+from potp2p.foundation.types import Digest, Height, Rank, Signature, ValidatorIndex, View
 from potp2p.network.ports import Heard
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, RANK_NONE, AuthoredBody, Block
@@ -159,6 +159,26 @@ async def test_a_ranked_body_that_does_not_execute_is_passed_over_and_scored(
         await hear(judge, second_author, second)
         assert (await propose(judge)).header.body == second.body
         assert {each.offender for each in world.hub.penalties} == {liar.node_id}
+
+
+async def test_only_a_body_that_executes_binds_the_vote_of_who_heard_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with ranked_world(tmp_path) as world:
+        judge, bound = world.primary(), list[Rank]()
+        authoring = judge.node.authoring
+
+        async def note(_height: Height, rank: Rank) -> None:
+            bound.append(rank)
+
+        authoring.better_body_heard = note
+        authoring._parent_decided = trio.current_time()
+        liar, honest = await body_of_rank(world, 0, judge)
+        second_author, second = await body_of_rank(world, 1, judge)
+        await hear(judge, liar, changed(liar, honest, state_root=Digest(bytes(32))))
+        assert bound == [], "else no primary of views 0 to 2 could propose anything"
+        await hear(judge, second_author, second)
+        assert bound == [1]
 
 
 async def test_a_second_body_costs_its_author_and_nobody_who_relays_it(
