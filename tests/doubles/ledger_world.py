@@ -84,6 +84,7 @@ from potp2p.protocol.wire.transactions import (
     Attest,
     AttestPackage,
     AuditCommit,
+    Bond,
     Contribute,
     Free,
     Paid,
@@ -241,7 +242,25 @@ class LedgerWorld:
     def task(self, task: TaskId) -> Task:
         return self.state.task(task)
 
+    def seated(self) -> tuple[NodeId, ...]:
+        """Return who holds the seats of the next height."""
+        return self.ledger.prospects(self.parent).nodes
+
     # What nodes say.
+
+    def join(self, name: str, bond: int) -> KeyPair:
+        """Bond a new validator out of the client's money; it asks for a seat like an honest one."""
+        keys = key_pair(name)
+        self.validators = (*self.validators, keys)
+        self.keys[keys.node_id] = keys
+        self.block(self.paid(self.client, Bond(account_of(keys.node_id), Amount(bond))))
+        return keys
+
+    def run_epoch(self) -> None:
+        """Let everyone do its duties up to the last block of the present epoch, or of the next."""
+        self.run(1)
+        while self.height % self._epoch_blocks():
+            self.run(1)
 
     def free(self, keys: KeyPair, action: Free) -> bytes:
         return sign_transaction(keys, self.chain_id, action)
@@ -431,7 +450,8 @@ class LedgerWorld:
     def _reveal(self, prospects: Prospects, primary: int) -> Digest:
         if prospects.anchors[primary] == NO_DIGEST:
             return NO_REVEAL
-        seed = beacon_seed(self.validators[primary].secret, prospects.epoch)
+        owner = self.keys[prospects.nodes[primary]]
+        seed = beacon_seed(owner.secret, prospects.epoch)
         position = reveal_position(prospects.height, self.genesis.consensus)
         return reveal(seed, self._epoch_blocks(), position)
 
@@ -480,6 +500,17 @@ def build_world(
     client, sponsor = key_pair("client"), key_pair("sponsor")
     genesis = change(small_genesis(seats, client, sponsor))
     return LedgerWorld(genesis, seats, rigs, client)
+
+
+def with_modest_bonds(genesis: Genesis) -> Genesis:
+    """Return seats of 100 POT, of which 50 are the least, so that a client can bond more."""
+    seats = {account_of(each.node) for each in genesis.validators}
+    accounts = tuple(
+        replace(each, bond=Amount(100 * POT)) if each.account in seats else each
+        for each in genesis.accounts
+    )
+    money = replace(genesis.money, validator_bond=Amount(50 * POT))
+    return replace(genesis, accounts=accounts, money=money)
 
 
 def with_audits(rate: int, **changes: object) -> Callable[[Genesis], Genesis]:

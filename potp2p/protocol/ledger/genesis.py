@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.limits import AMOUNT_BOUND
+from potp2p.foundation.limits import AMOUNT_BOUND, SETS_KEPT_MAX
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     POT,
@@ -104,6 +104,9 @@ def verify_genesis(genesis: Genesis) -> None:
     detection is left to honest auditors, so cheating loses money when B >= R (2 - p) / p
     (DESIGN section 8). The draw raises p_i to 2R / (R + B) where a task pays more than that bond
     covers, up to certainty without a bond, so no pair of bond and rate can be wrong here.
+
+    A bond outlasts an epoch and every deadline, so that whoever left a seat can still be slashed
+    for what it judges to its end; a task's own deadlines are held to that at its submission.
     """
     consensus, money, training = genesis.consensus, genesis.money, genesis.training
     shares = money.miners_share + money.auditors_share + money.burned_share
@@ -140,6 +143,15 @@ def verify_genesis(genesis: Genesis) -> None:
             money.unbonding_blocks > blocks + 2 * training.audit_deadline,
             "unbonding ends before audits do",
         ),
+        (
+            money.unbonding_blocks > blocks + training.package_deadline,
+            "unbonding ends before packages are attested",
+        ),
+        (
+            money.unbonding_blocks <= SETS_KEPT_MAX * blocks,
+            "more epochs within the unbonding time than sets of seats are kept",
+        ),
+        (money.validator_bond > 0, "seats without a bond"),
         (
             all(bonds.get(account_of(node), 0) >= money.validator_bond for node in nodes),
             "a validator without its bond",
