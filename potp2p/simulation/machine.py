@@ -63,7 +63,6 @@ class Machine:
 
     def __post_init__(self) -> None:
         (self.folder / "work").mkdir(parents=True)
-        self.blobs = FolderBlobStore(self.folder / "blobs")
         self._random = Random(self.name)
         self._format()
 
@@ -132,6 +131,7 @@ class Machine:
 
     def _format(self) -> None:
         self.store = MemoryChainStore(disk=self.disk)
+        self.blobs = FolderBlobStore(self.folder / "blobs", self.disk)
         self.notebook = MemoryNotebook(disk=self.disk)
         self.journal = MemoryJournal(disk=self.disk)
         self.record = MemoryRecord(disk=self.disk)

@@ -18,6 +18,9 @@ DRAWN: Final = 0.45
 """Part of the seeds that draw a fault: few enough that each is also seen without the others."""
 _KEPT: Final = tuple(Kept)
 
+ORDERS: Final = 0.3
+"""Part of the seeds in which a model is trained."""
+
 
 @unique
 class Level(StrEnum):
@@ -144,6 +147,8 @@ class Plan:
     happenings: tuple[Happening, ...]
     follower: bool
     """Whether an observer takes part."""
+    orders: bool
+    """Whether a customer has a model trained meanwhile."""
 
     @property
     def suspects(self) -> frozenset[str]:
@@ -198,6 +203,7 @@ def draw_plan(seed: int, choices: Choices, *, always: tuple[Fault, ...] = ()) ->
             + _draw_splits(random, bad, seats, calm_at) * (Fault.TWINS in faults)
         ),
         follower=Fault.WIPES in faults,
+        orders=random.random() < ORDERS and choices.miners > 0,
     )
 
 

@@ -114,7 +114,7 @@ class Scene:
         nursery.start_soon(nemesis.run)
         for machine in world.machines.values():
             nursery.start_soon(nemesis.live, machine)
-        nursery.start_soon(Payer(world, key_of("client"), self.plan.seed).run)
+        nursery.start_soon(Payer(world, key_of("client"), self.plan.seed, self.plan.orders).run)
         converged = await self._watch(world, oracle)
         nursery.cancel_scope.cancel()
         return self._report(world, oracle, converged)

@@ -184,6 +184,7 @@ class FolderBlobStore:
     """Files by content hash in a folder, without a quota."""
 
     folder: Path
+    disk: Disk = field(default_factory=Disk)
     partials: "dict[BlobId, FolderPartial]" = field(default_factory=dict[BlobId, "FolderPartial"])
     _manifests: dict[BlobId, Manifest] = field(default_factory=dict[BlobId, Manifest])
     _pins: set[BlobId] = field(default_factory=set[BlobId])
@@ -210,10 +211,9 @@ class FolderBlobStore:
         return await self.add_bytes(content)
 
     async def add_bytes(self, content: bytes) -> BlobId:
-        await trio.lowlevel.checkpoint()
         manifest = manifest_of(content)
         blob = blob_id(manifest)
-        self.take(blob, manifest, content)
+        await self.disk.write(lambda: self.take(blob, manifest, content))
         return blob
 
     def take(self, blob: BlobId, manifest: Manifest, content: bytes) -> None:
@@ -225,9 +225,9 @@ class FolderBlobStore:
         return self.partials.get(blob)
 
     async def begin(self, blob: BlobId, manifest: bytes) -> "FolderPartial":
-        await trio.lowlevel.checkpoint()
-        self.partials[blob] = FolderPartial(self, blob, decode_manifest(manifest, blob))
-        return self.partials[blob]
+        begun = FolderPartial(self, blob, decode_manifest(manifest, blob))
+        await self.disk.write(lambda: self.partials.update({blob: begun}))
+        return begun
 
     def pin(self, blob: BlobId) -> None:
         self._pins.add(blob)
@@ -255,16 +255,18 @@ class FolderPartial:
         return tuple(index for index in range(self.content.chunks) if index not in self.have)
 
     async def put_chunk(self, index: int, chunk: bytes) -> None:
-        await trio.lowlevel.checkpoint()
         if sha256(chunk) != self.content.chunk_digest(index):
             raise PeerError(RejectionReason.BAD_PROOF, "chunk of another blob")
-        self.have[index] = chunk
+        await self.store.disk.write(lambda: self.have.update({index: chunk}))
 
     async def complete(self) -> Path:
-        await trio.lowlevel.checkpoint()
         content = b"".join(self.have[index] for index in sorted(self.have))
-        self.store.take(self.blob, self.content, content)
-        self.store.partials.pop(self.blob, None)
+
+        def apply() -> None:
+            self.store.take(self.blob, self.content, content)
+            self.store.partials.pop(self.blob, None)
+
+        await self.store.disk.write(apply)
         path = self.store.path(self.blob)
         assert path is not None
         return path

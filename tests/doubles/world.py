@@ -12,29 +12,8 @@ from potp2p.client.package import Package
 from potp2p.client.session import Client
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.foundation.types import POT, Amount, TaskId
-from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.wire.exchange import Role
-from potp2p.protocol.wire.manifests import (
-    EVALUATION_FILE,
-    INITIAL_FILE,
-    MODEL_FILE,
-    RULES_FILE,
-    TASK_FILE,
-    shard_file,
-)
-from potp2p.protocol.wire.schema import encode
-from potp2p.protocol.wire.tasks import (
-    BatchRule,
-    FinishRule,
-    Mode,
-    ModelRule,
-    Objective,
-    Optimizer,
-    OptimizerRule,
-    RoundRule,
-    TaskRules,
-    ToleranceClass,
-)
+from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.simulation.genesis import (
     CLIENT_MONEY,
     START_SECONDS,
@@ -44,9 +23,9 @@ from potp2p.simulation.genesis import (
 )
 from potp2p.simulation.machine import Machine
 from potp2p.simulation.network import MemoryHub
+from potp2p.simulation.packages import make_rules, write_files
 from potp2p.simulation.stores import FolderBlobStore
 from potp2p.simulation.transits import Transit
-from potp2p.simulation.workers import write_checkpoint
 from potp2p.simulation.world import World as SimulatedWorld
 
 __all__ = [
@@ -68,36 +47,9 @@ BUDGET = Amount(60 * POT)
 FEE = Amount(1_000)
 
 
-def make_rules(*, rounds: int = 2, shards: int = 4, shards_per_round: int = 3) -> TaskRules:
-    """Return rules that the network takes."""
-    return TaskRules(
-        mode=Mode.LOCAL,
-        seed=7,
-        model=ModelRule("vit", Objective.CLASSIFY, 1_000, ToleranceClass.SMOOTH, 1, 1 << 20),
-        batch=BatchRule(steps=2, micro_batches=4, micro_batch=2),
-        optimizer=OptimizerRule(Optimizer.ADAMW, 10**6, 10**6, 0, 900_000, 999_000, 10**6, 100),
-        rounds=RoundRule(
-            rounds=rounds,
-            shards=shards,
-            shards_per_round=shards_per_round,
-            deadline=16,
-            attest_window=8,
-            result_deadline=16,
-        ),
-        finish=FinishRule(0, 0, 0),
-    )
-
-
 def write_package(folder: Path, rules: TaskRules) -> Package:
     """Write a package folder that fits its rules."""
-    (folder / "shards").mkdir(parents=True)
-    for index in range(rules.rounds.shards):
-        (folder / shard_file(index)).write_bytes(b"shard %d" % index)
-    (folder / RULES_FILE).write_bytes(encode(rules))
-    (folder / TASK_FILE).write_bytes(b"# a task\n")
-    (folder / MODEL_FILE).write_bytes(b"{}\n")
-    (folder / EVALUATION_FILE).write_bytes(b"held out")
-    write_checkpoint(folder / INITIAL_FILE, sha256(b"theta 0"))
+    write_files(folder, rules)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return Package(folder, rules, size)
 
