@@ -39,6 +39,39 @@ def genesis_(
     show_genesis(access_of(datadir, bootstrap, genesis, chain_id), json_output=json_output)
 
 
+@application.command("block")
+def block(
+    height: Annotated[int, typer.Argument(metavar="HEIGHT", min=1, help="Height of the block.")],
+    datadir: DataFolder = None,
+    bootstrap: Bootstrap = None,
+    genesis: GenesisFile = None,
+    chain_id: ChainHex = None,
+    json_output: Json = False,
+) -> None:
+    """Show a decided block, its seal checked from the genesis document on."""
+    from cli.work.blocks import show_block
+    from cli.work.identity import access_of
+
+    access = access_of(datadir, bootstrap, genesis, chain_id)
+    show_block(access, height, json_output=json_output)
+
+
+@application.command("snapshot")
+def snapshot(
+    datadir: DataFolder = None,
+    bootstrap: Bootstrap = None,
+    genesis: GenesisFile = None,
+    chain_id: ChainHex = None,
+    json_output: Json = False,
+) -> None:
+    """List the checkpoints whose state peers serve, and how a new node begins with one."""
+    from cli.work.blocks import show_snapshots
+    from cli.work.identity import access_of
+
+    access = access_of(datadir, bootstrap, genesis, chain_id)
+    show_snapshots(access, json_output=json_output)
+
+
 @application.command("audit")
 def audit(
     addresses: Annotated[

@@ -42,6 +42,12 @@ class QueryService:
         """Serve the certificate of a height with header, seal and the proofs of its draws."""
         height = decode(CertificateRequest, body).height
         await trio.lowlevel.checkpoint()
+        first = self.store.first_block()
+        if height < first:
+            raise PeerError(
+                RejectionReason.NOT_FOUND,
+                f"blocks below {first} are not kept here: this node began with a snapshot",
+            )
         stored = self.store.block(height)
         kept = self.store.get_metadata(certificate_name(height))
         if stored is None or kept is None:

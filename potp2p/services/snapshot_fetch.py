@@ -24,6 +24,7 @@ from potp2p.foundation.limits import (
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId, TrustedCheckpoint
 from potp2p.network.ports import Directory, StreamProtocol, Streams
 from potp2p.protocol.ledger.heights import epoch_of
+from potp2p.protocol.ledger.trust import verify_descent, verify_hash, verify_offer, verify_path
 from potp2p.protocol.ledger.validity import block_hash
 from potp2p.protocol.wire.blocks import Header
 from potp2p.protocol.wire.exchange import (
@@ -46,7 +47,6 @@ from potp2p.protocol.wire.snapshots import (
     manifest_digest,
 )
 from potp2p.services.sealed import read_sealed
-from potp2p.services.snapshot_trust import verify_descent, verify_hash, verify_offer, verify_path
 from potp2p.storage.ports import Incoming
 
 DESCENT_BLOCKS_MAX = 2 * SNAPSHOT_BLOCKS * SNAPSHOTS_KEPT

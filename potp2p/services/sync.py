@@ -124,6 +124,8 @@ class SyncService:
     def _verify_past(self, seal: Seal) -> None:
         """Refuse another history: at most one block of a height is ever sealed."""
         stored = self.store.block(seal.height)
+        if stored is None and seal.height < self.store.first_block():
+            raise PeerError(RejectionReason.UNPROVEN, "block from before our snapshot")
         if stored is None or decode(Seal, stored[1]).block_hash != seal.block_hash:
             raise PeerError(RejectionReason.BAD_BLOCK, "another block than the one decided")
 
