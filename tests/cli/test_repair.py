@@ -6,6 +6,15 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
+from potp2p.benchmarks.consensus_network import Validator, bench_genesis, bench_key
+from potp2p.settings.configuration import (
+    Configuration,
+    MinerSection,
+    NetworkSection,
+    NodeSection,
+    RoleName,
+    render_configuration,
+)
 from potp2p.settings.keys import SAFETY_RECORD, create_identity
 
 
@@ -55,3 +64,25 @@ def test_folder_of_no_node_is_a_configuration_error(
 ) -> None:
     assert run(["chain", "repair", "--datadir", str(tmp_path)]) == 3
     assert "is not the data folder of a node" in capsys.readouterr().err
+
+
+def test_start_refuses_damaged_memory_with_its_own_code_and_names_the_repair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "node"
+    validator = Validator(0, bench_key("alone"), folder)
+    create_identity(folder, validator.keys.secret)
+    (folder / "genesis.cbor").write_bytes(bench_genesis((validator,)))
+    configuration = Configuration(
+        node=NodeSection(name="alone", role=RoleName.VALIDATOR),
+        network=NetworkSection(listen=("/ip4/127.0.0.1/tcp/0",), bootstrap=()),
+        miner=MinerSection(devices=("cpu",)),
+    )
+    (folder / "config.toml").write_text(render_configuration(configuration))
+    (folder / SAFETY_RECORD).write_bytes(b"garbage")
+
+    assert run(["start", "--datadir", str(folder), "--ui", "none"]) == 6
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "what was signed last cannot be read; `potp2p chain repair` explains" in told
+    assert run(["chain", "repair", "--datadir", str(folder), "--yes"]) == 0
