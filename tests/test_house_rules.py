@@ -42,6 +42,7 @@ SLEEPS: Final[dict[str, str]] = {
     "tests/devnet/test_run.py": "polls real processes, which tell nobody that they have ended",
     "tests/doubles/devnet_programs.py": "stands in for a training that takes its time",
     "tests/end_to_end/test_devnet.py": "polls a network of real processes from outside",
+    "tests/end_to_end/test_full_disk.py": "polls a node that fills its disk from outside",
     "tests/ui/test_dashboard.py": "polls a pseudo-terminal, which has nothing to wait on",
     "tests/workers/fake_worker.py": "the hanging worker hangs",
 }
