@@ -11,10 +11,10 @@ import trio
 from cli.exits import ExitCode
 from cli.output import print_document, print_lines
 from cli.work.signals import run_until_signal
-from potp2p.benchmarks.consensus import (
+from potp2p.benchmarks.consensus import measure_consensus
+from potp2p.benchmarks.consensus_plan import (
     ConsensusPlan,
     consensus_lines,
-    measure_consensus,
     verify_consensus_plan,
 )
 from potp2p.benchmarks.crashes import (

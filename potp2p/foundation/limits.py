@@ -313,3 +313,10 @@ SNAPSHOT_SEARCH_SECONDS: Final = 60.0
 STATE_RECORD_BYTES_MAX: Final = CHUNK_BYTES - 1024
 
 assert SNAPSHOT_CHUNKS_MAX * (DIGEST_BYTES + 2) < MESSAGE_BYTES_MAX
+
+SHORT_ID_BYTES: Final = 6
+"""Of a transaction in a sketched block: among 12,000 that wait, one in 10^7 blocks meets a twin."""
+SKETCH_BYTES_MIN: Final = 4_096
+"""Below it a block travels whole: a message more costs what it would save."""
+SKETCH_PATIENCE_SECONDS: Final = 0.5
+"""For the missing transactions of a sketch, before others are asked for the whole block."""

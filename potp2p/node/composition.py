@@ -351,6 +351,7 @@ def _close_circles(
     """Join what could not be given at construction: each of these services knows the other."""
     authoring.better_body_heard = consensus.hear_body
     consensus.higher_peer = sync.hear_of
+    consensus.pool = sync.chain.mempool.by_digest
     consensus.accuse = evidence.accuse_voter
     authoring.two_bodies_heard = evidence.accuse_author
 

@@ -46,6 +46,8 @@ class LoopHoldMeter(trio.abc.Instrument):
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """Note how long the turn took."""
         now = self._clock()
+        if not self._began:
+            return  # we were added in the middle of this step
         if now >= self._slice_ends:
             if self._slice_ends:
                 self._slices.append(self._longest)

@@ -8,7 +8,7 @@ says again what it said, bytes and all, and nothing else.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -57,6 +57,7 @@ from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockRequest,
+    BlockSketch,
     ConsensusFrame,
     Proposal,
     ProvenViewChange,
@@ -65,6 +66,8 @@ from potp2p.protocol.wire.consensus import (
     SignedMessage,
     SignedPrepare,
     Status,
+    TransactionsReply,
+    TransactionsRequest,
     decode_frame,
 )
 from potp2p.protocol.wire.schema import encode
@@ -76,6 +79,7 @@ from potp2p.services.consensus_inbox import Absence, Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
 from potp2p.services.consensus_records import BlockKept, changes_state
+from potp2p.services.consensus_sketches import BlockFrame, Pool, SketchDesk
 from potp2p.services.consensus_stages import Observe, Stage, ignore_stage
 from potp2p.services.consensus_status import status_of
 from potp2p.services.consensus_tasks import HeightTasks
@@ -107,11 +111,14 @@ class ConsensusService:
     observe: Observe = ignore_stage
     overhear: Callable[[Heard], None] = lambda _: None
     """Shown every frame of a validator as it comes, unchecked."""
+    pool: Pool = tuple
+    """What waits for a block here: sketched blocks are put together from it."""
     replica: Replica = field(init=False)
     view_changes: int = 0
     """Views entered beyond 0 since the start."""
     _memory: ReplicaMemory = field(init=False)
     _voice: Voice = field(init=False)
+    _sketches: SketchDesk = field(init=False)
     _verifier: MessageVerifier = field(init=False)
     _posts: trio.MemoryReceiveChannel[Heard] = field(init=False)
     _inbox_out: trio.MemorySendChannel[Item] = field(init=False)
@@ -129,6 +136,7 @@ class ConsensusService:
     def __post_init__(self) -> None:
         self.replica = Replica(self.timing)
         self._memory = ReplicaMemory(self.journal, self.guard)
+        self._sketches = SketchDesk(self._shelf, self._waiting, trio.current_time)
         self._voice = Voice(self.node, self.streams, self._shelf)
         self._verifier = MessageVerifier(self.chain_id)
         self._posts = self.streams.listen(StreamProtocol.CONSENSUS)
@@ -238,12 +246,25 @@ class ConsensusService:
                 now = trio.current_time()
                 if kept is not None and self._gate.admits(heard.source, block_hash, now):
                     self._voice.send(heard.source, BlockPush(kept.height, kept.encoded))
-            case BlockPush():
-                arrived = self._shelf.receive(heard.source, frame, facts.height)
-                if arrived is not None:
-                    self._on_block(arrived)
+            case BlockPush() | BlockSketch() | TransactionsRequest() | TransactionsReply():
+                self._on_block_frame(heard.source, frame)
             case _:
                 assert_never(frame)
+
+    def _on_block_frame(self, peer: NodeId, frame: BlockFrame) -> None:
+        """Go on with a block that is whole now, or send what its sketch makes us say."""
+        if isinstance(frame, TransactionsRequest) and not self._gate.admits(
+            peer, frame.missing, trio.current_time()
+        ):
+            return
+        step = self._sketches.take(peer, frame, self._at.facts.height)
+        if isinstance(step, ShelvedBlock):
+            self._on_block(step)
+        elif step is not None:
+            self._voice.send(peer, step)
+
+    def _waiting(self) -> Iterable[tuple[Digest, bytes]]:
+        return self.pool()
 
     def _on_message(self, heard: Heard, message: SignedMessage) -> None:
         facts, statement = self._at.facts, message.statement
@@ -366,8 +387,12 @@ class ConsensusService:
                     self.observe(Stage.PROPOSED, proposed.block, None)
             case Send(to, frame):
                 self._voice.send(validators[to], frame)
-            case FetchBlock(height):
-                if height == self._at.facts.height:
+            case FetchBlock(height, block_hash):
+                # A decided block is pulled at once: others do not keep it for long.
+                is_waited_for = self._at.decided is None and self._sketches.is_on_its_way(
+                    block_hash
+                )
+                if height == self._at.facts.height and not is_waited_for:
                     self._voice.fetch(validators, effect)
             case _:
                 assert_never(effect)
@@ -413,6 +438,7 @@ class ConsensusService:
         self._awaited.clear()
         self._voice.unpushed.clear()
         self._shelf.turn(facts.height, last)
+        self._sketches.turn(facts.height)
         self._tasks.finish()
         self._effects = deque(each for each in self._effects if isinstance(each, Accuse | Absence))
         self._begin(facts)

@@ -7,13 +7,13 @@ from potp2p.foundation.types import Digest, NodeId
 from potp2p.network.ports import StreamProtocol, Streams
 from potp2p.protocol.consensus.effects import FetchBlock
 from potp2p.protocol.wire.consensus import (
-    BlockPush,
     BlockRequest,
     ConsensusFrame,
     Proposal,
     encode_frame,
 )
 from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock
+from potp2p.services.consensus_sketches import ahead_of_proposal
 
 ASKED_AT_ONCE = 2
 """Peers asked for a missing block in one go; the next tick asks others."""
@@ -44,7 +44,7 @@ class Voice:
         if isinstance(frame, Proposal) and frame.statement.block_hash in self.unpushed:
             ahead = self.shelf.held[frame.statement.block_hash]
             self.unpushed.discard(ahead.block_hash)
-            self.broadcast(validators, BlockPush(ahead.height, ahead.encoded))
+            self.broadcast(validators, ahead_of_proposal(ahead))
         encoded = encode_frame(frame)
         for peer in validators:
             if peer != self.node:

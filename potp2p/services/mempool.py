@@ -217,8 +217,8 @@ class Mempool:
     has_standing: Callable[[TransactionBody], Standing | None]
     """Tells whether the state lets a sender's statement wait at all, and where."""
     _pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
-    _verified: set[Digest] = field(default_factory=set[Digest])
-    """SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
+    _verified: dict[Digest, bytes] = field(default_factory=dict[Digest, bytes])
+    """By SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
     _rooms: dict[Room, _Contents] = field(
         default_factory=lambda: {room: _Contents(room) for room in Room}
     )
@@ -261,12 +261,16 @@ class Mempool:
         for each in self._rooms[new.room].leaving_for(new, standing.at_most, self._pending):
             self._drop(each.identifier)
         self._keep(new)
-        self._verified.add(sha256(encoded))
+        self._verified[sha256(encoded)] = encoded
         return True
 
     def is_verified(self, encoded: bytes) -> bool:
         """Tell whether exactly these bytes had their signature checked here."""
         return sha256(encoded) in self._verified
+
+    def by_digest(self) -> Iterable[tuple[Digest, bytes]]:
+        """Return all that waits here, by the SHA-256 of its bytes."""
+        return self._verified.items()
 
     def candidates(self) -> tuple[bytes, ...]:
         """
@@ -320,7 +324,7 @@ class Mempool:
     def _drop(self, identifier: Digest) -> None:
         gone = self._pending.pop(identifier, None)
         if gone is not None:
-            self._verified.discard(sha256(gone.encoded))
+            self._verified.pop(sha256(gone.encoded), None)
             self._rooms[gone.room].remove(gone)
 
 

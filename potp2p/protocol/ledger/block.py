@@ -40,6 +40,7 @@ from potp2p.protocol.ledger.epochs import (
 )
 from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
+from potp2p.protocol.ledger.node_cache import NodeCache
 from potp2p.protocol.ledger.records import CycleWeights, Receipt, TaskStatus
 from potp2p.protocol.ledger.rounds import advance_rounds
 from potp2p.protocol.ledger.seats import next_validators, validators_hash
@@ -47,7 +48,7 @@ from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
 from potp2p.protocol.ledger.transition import apply, decode_transaction, verify_transaction
-from potp2p.protocol.ledger.tree import NodeCache, NodeReader, update
+from potp2p.protocol.ledger.tree import NodeReader, update
 from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
 from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
 from potp2p.protocol.wire.genesis import Genesis

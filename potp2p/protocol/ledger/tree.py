@@ -19,8 +19,6 @@ from potp2p.protocol.wire.schema import Many
 
 EMPTY: Final = Digest(bytes(32))
 DEPTH_MAX: Final = 256
-NODES_CACHED: Final = 1 << 15
-"""Ten megabytes: the upper fifteen levels, or all of a state of ten thousand records."""
 _LEAF: Final = b"\x00"
 _INNER: Final = b"\x01"
 
@@ -30,37 +28,6 @@ class NodeReader(Protocol):
 
     def get_node(self, path: bytes) -> bytes | None:
         """Return the node at a path, if there is one."""
-
-
-@dataclass(slots=True)
-class NodeCache:
-    """Nodes of the present tree, the most recently added kept; a tree is named by its root."""
-
-    nodes: NodeReader
-    root: Digest
-    _known: dict[bytes, bytes | None] = field(default_factory=dict[bytes, bytes | None])
-
-    def turn(self, root: Digest) -> None:
-        """Forget everything unless the tree is the one that is known."""
-        if root != self.root:
-            self.root = root
-            self._known.clear()
-
-    def advance(self, root: Digest, writes: Mapping[bytes, bytes | None]) -> None:
-        """Take over what a stored block wrote."""
-        self.root = root
-        self._known.update(writes)
-        while len(self._known) > NODES_CACHED:
-            del self._known[next(iter(self._known))]
-
-    def get_node(self, path: bytes) -> bytes | None:
-        """Return the node at a path, if there is one."""
-        if path in self._known:
-            return self._known[path]
-        node = self._known[path] = self.nodes.get_node(path)
-        if len(self._known) > NODES_CACHED:
-            del self._known[next(iter(self._known))]
-        return node
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,19 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 from potp2p.foundation.limits import (
     BLOCK_BYTES_MAX,
     BLOCK_OVERHEAD_BYTES_MAX,
+    BLOCK_TRANSACTIONS_MAX,
     MESSAGE_BYTES_MAX,
+    SHORT_ID_BYTES,
     VALIDATORS_MAX,
 )
 from potp2p.foundation.types import Signature
-from potp2p.protocol.wire.blocks import COMMIT_DOMAIN, CommitSignature, Seal
+from potp2p.protocol.wire.blocks import (
+    COMMIT_DOMAIN,
+    CommitSignature,
+    Header,
+    Seal,
+    TransactionBytes,
+)
 from potp2p.protocol.wire.fields import (
     DigestField,
     EpochField,
@@ -210,6 +218,38 @@ class BlockPush:
     """Canonical bytes of a Block."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlockSketch:
+    """A block ahead of its proposal, its transactions by short id: most of them wait everywhere."""
+
+    KIND: ClassVar = 9
+    header: Header
+    previous_seal: Seal | None
+    short_ids: Annotated[bytes, Octets(0, SHORT_ID_BYTES * BLOCK_TRANSACTIONS_MAX)]
+    """One after another, in the order of the block; no two are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsRequest:
+    """Asks the bearer of a sketch for what is missing here."""
+
+    KIND: ClassVar = 10
+    height: HeightField
+    block_hash: DigestField
+    missing: Annotated[bytes, Octets(1, (BLOCK_TRANSACTIONS_MAX + 7) // 8)]
+    """Bit i of byte i // 8, low bits first: places in the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsReply:
+    """The transactions asked for, in the order of the block."""
+
+    KIND: ClassVar = 11
+    height: HeightField
+    block_hash: DigestField
+    transactions: Annotated[tuple[TransactionBytes, ...], Many(BLOCK_TRANSACTIONS_MAX)]
+
+
 ConsensusFrame: TypeAlias = (
     SignedPrepare
     | SignedCommit
@@ -219,6 +259,9 @@ ConsensusFrame: TypeAlias = (
     | SealNotice
     | BlockRequest
     | BlockPush
+    | BlockSketch
+    | TransactionsRequest
+    | TransactionsReply
 )
 
 

@@ -44,6 +44,7 @@ from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockRequest,
+    BlockSketch,
     Proposal,
     ProvenViewChange,
     SealNotice,
@@ -51,6 +52,8 @@ from potp2p.protocol.wire.consensus import (
     SignedMessage,
     SignedPrepare,
     Status,
+    TransactionsReply,
+    TransactionsRequest,
 )
 from potp2p.simulation.core.authors import Authors
 from potp2p.simulation.core.faults import Faults
@@ -327,6 +330,8 @@ class Cluster:
                     if seal.height == member.height:
                         self._receive_block(member, seal.block_hash)
                         self.step(member, SealReceived(seal))
+            case BlockSketch() | TransactionsRequest() | TransactionsReply():
+                raise AssertionError("here a block is its name")
             case _:
                 assert_never(letter)
 
