@@ -23,6 +23,7 @@ from potp2p.protocol.wire.snapshots import (
 )
 
 ASK_SECONDS = 10.0
+NOBODY = "no peer connected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +37,24 @@ class FoundBlock:
 
 async def fetch_block(client: Client, height: Height) -> FoundBlock:
     """Return a block; MissingError where no connected peer has it or can prove it."""
-    failure = "no peer connected"
+    failure = ""
     for peer in _peers(client):
         try:
             return await _fetch_from(client, peer, height)
         except PeerError as error:
             client.network.directory.penalise(peer, error)
             failure = str(error)
-        except (MissingError, UnreachableError) as error:
+        except MissingError as error:
             failure = str(error)
-    raise MissingError(f"no block {height}: {failure}")
+        except UnreachableError as error:
+            # Who cannot be dialled tells less than who answered.
+            failure = failure or str(error)
+    raise MissingError(f"no block {height}: {failure or NOBODY}")
 
 
 async def list_snapshots(client: Client) -> tuple[SnapshotOffer, ...]:
     """Return the proved snapshots of the first peer that has any, newest first."""
-    failure = "no peer connected"
+    failure = ""
     for peer in _peers(client):
         try:
             request = encode(SnapshotRequest(OffersRequest()))
@@ -63,13 +67,16 @@ async def list_snapshots(client: Client) -> tuple[SnapshotOffer, ...]:
         except PeerError as error:
             client.network.directory.penalise(peer, error)
             failure = str(error)
-        except (MissingError, UnreachableError) as error:
+        except MissingError as error:
             failure = str(error)
+        except UnreachableError as error:
+            # Who cannot be dialled tells less than who answered.
+            failure = failure or str(error)
         else:
             if offers:
                 return offers
             failure = "no connected peer keeps one yet"
-    raise MissingError(f"no snapshot: {failure}")
+    raise MissingError(f"no snapshot: {failure or NOBODY}")
 
 
 async def _fetch_from(client: Client, peer: NodeId, height: Height) -> FoundBlock:

@@ -1,6 +1,5 @@
 """A node that begins with a snapshot: proved before it is fetched, checked before believed."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,11 +12,9 @@ import trio.testing
 
 from potp2p.foundation.errors import OperatingError, PeerError, UnreachableError
 from potp2p.foundation.limits import SNAPSHOTS_KEPT
-from potp2p.foundation.types import Digest, Height, NodeId, TrustedCheckpoint
-from potp2p.network.ports import StreamProtocol
+from potp2p.foundation.types import Digest, Height, TrustedCheckpoint
 from potp2p.protocol.crypto.hashing import sha256
-from potp2p.protocol.ledger.block import Ledger
-from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
+from potp2p.protocol.ledger.genesis import chain_id_of
 from potp2p.protocol.ledger.validity import block_hash
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
@@ -34,106 +31,12 @@ from potp2p.protocol.wire.snapshots import (
     manifest_digest,
 )
 from potp2p.services import snapshot_fetch
-from potp2p.services.block_batch import BlockBatch
-from potp2p.services.chain import ChainService, stored_head
-from potp2p.services.heights import HeightBell
-from potp2p.services.mempool import Mempool
-from potp2p.services.sealed import read_sealed
 from potp2p.services.snapshot_fetch import SnapshotFetcher
 from potp2p.services.snapshots import SnapshotService
 from potp2p.simulation.network import MemoryHub, MemoryNetwork
-from potp2p.storage.chain import LmdbChainStore
-from potp2p.storage.environment import Environment
-from potp2p.storage.snapshots import SnapshotFolder
-from tests.doubles.archives import Archive, MadeChain, empty_chain, made_chain
+from tests.doubles.archives import MadeChain, empty_chain, made_chain
+from tests.doubles.snapshot_hosts import BLOCKS, NEWEST, Host, Server, open_host, quiet
 from tests.doubles.world import key_of
-
-BLOCKS = 230
-NEWEST = 200
-"""The devnet's epochs end at 100 and 200."""
-
-
-def _quiet(_tag: str, _text: str) -> None:
-    return
-
-
-@dataclass(slots=True)
-class Host:
-    """A folder with a real database, and the chain in it."""
-
-    chain: MadeChain
-    folder: Path
-    stack: ExitStack
-    checkpoint: TrustedCheckpoint | None = None
-    store: LmdbChainStore = field(init=False)
-    snapshots: SnapshotFolder = field(init=False)
-    service: ChainService = field(init=False)
-
-    async def open(self) -> None:
-        """Open the folder; a new one gets the first state."""
-        environment = self.stack.enter_context(Environment.open(self.folder / "chain.lmdb"))
-        self.store = LmdbChainStore(environment)
-        self.snapshots = SnapshotFolder(environment, self.folder / "snapshots")
-        if self.store.head() is None:
-            outcome = genesis_outcome(self.chain.genesis, chain_id_of(self.chain.genesis))
-            await self.store.commit(
-                height=Height(0),
-                block=b"",
-                seal=b"",
-                state_root=outcome.state_root,
-                state_writes=outcome.state_writes,
-                node_writes=outcome.node_writes,
-            )
-        self.build()
-
-    def build(self) -> None:
-        """Put the chain service on what is stored."""
-        chain_id = chain_id_of(self.chain.genesis)
-        head = stored_head(self.store, chain_id)
-        bell = HeightBell()
-        bell.ring(head.height)
-        ledger = Ledger(self.chain.genesis, self.store, self.store, head.state_root)
-        mempool = Mempool(chain_id, lambda: bell.height, lambda _: None)
-        self.service = ChainService(
-            chain_id, ledger, self.store, bell, mempool, head, self.checkpoint
-        )
-
-    async def follow(self, last: int) -> None:
-        """Execute and store the chain's blocks up to a height."""
-        batch = BlockBatch(self.service)
-        for height in range(self.service.head.height + 1, last + 1):
-            batch.extend(read_sealed(self.chain.encoded[height - 1], key_of("archive").node_id))
-        await batch.store()
-
-
-@dataclass(slots=True)
-class Server(Archive):
-    """A peer with blocks and snapshots; tests put lies in the place of its answers."""
-
-    host: Host | None = None
-    lie: Callable[[SnapshotRequest, bytes], bytes] = lambda _request, answer: answer
-    wanted: list[SnapshotRequest] = field(default_factory=list[SnapshotRequest])
-    service: SnapshotService = field(init=False)
-
-    def __post_init__(self) -> None:
-        Archive.__post_init__(self)
-        assert self.host is not None
-        inner = MemoryHub().attach(self.node)
-        self.service = SnapshotService(
-            self.chain.genesis,
-            self.host.service,
-            self.host.store,
-            self.host.snapshots,
-            inner,
-            _quiet,
-        )
-        self.network.serve(StreamProtocol.SNAPSHOTS, self.answer_snapshots)
-
-    async def answer_snapshots(self, peer: NodeId, body: bytes) -> bytes:
-        """Serve what the service serves, or a lie."""
-        request = decode(SnapshotRequest, body)
-        self.wanted.append(request)
-        return self.lie(request, await self.service.answer(peer, body))
 
 
 @pytest.fixture
@@ -147,34 +50,12 @@ async def chain() -> MadeChain:
     return await made_chain(BLOCKS)
 
 
-_prepared: dict[str, Path] = {}
-"""The host's folder, made once: its blocks take a second to execute."""
-
-
 @pytest.fixture
 async def host(
     chain: MadeChain, tmp_path: Path, stack: ExitStack, tmp_path_factory: pytest.TempPathFactory
 ) -> Host:
     """A node with the whole chain and its last two snapshots."""
-    if "host" not in _prepared:
-        folder = tmp_path_factory.mktemp("host")
-        with ExitStack() as closing:
-            maker = Host(chain, folder, closing)
-            await maker.open()
-            for height in (100, NEWEST):
-                await maker.follow(height)
-                assert await maker.snapshots.dump(chain_id_of(chain.genesis), Height(height))
-            await maker.follow(BLOCKS)
-        _prepared["host"] = folder
-    copy_folder(_prepared["host"], tmp_path / "host")
-    found = Host(chain, tmp_path / "host", stack)
-    await found.open()
-    return found
-
-
-def copy_folder(source: Path, target: Path) -> None:
-    """Copy a stopped node's folder."""
-    shutil.copytree(source, target)
+    return await open_host(chain, tmp_path / "host", stack, tmp_path_factory.mktemp("host"))
 
 
 async def newcomer(chain: MadeChain, folder: Path, stack: ExitStack) -> Host:
@@ -198,7 +79,7 @@ def fetcher_of(host: Host, network: MemoryNetwork, height: int) -> SnapshotFetch
         network,
         network,
         host.snapshots.incoming,
-        _quiet,
+        quiet,
     )
 
 
@@ -448,7 +329,7 @@ async def test_a_snapshot_that_is_being_fetched_stays_a_while(
     maker = await newcomer(chain, tmp_path, stack)
     network = MemoryHub().attach(key_of("maker").node_id)
     service = SnapshotService(
-        chain.genesis, maker.service, maker.store, maker.snapshots, network, _quiet, blocks=10
+        chain.genesis, maker.service, maker.store, maker.snapshots, network, quiet, blocks=10
     )
     ask = partial(service.answer, key_of("slow").node_id)
     for height in range(10, 60, 10):
@@ -465,7 +346,7 @@ async def test_no_snapshot_is_made_while_the_node_is_far_behind(
     maker = await newcomer(chain, tmp_path, stack)
     network = MemoryHub().attach(key_of("maker").node_id)
     service = SnapshotService(
-        chain.genesis, maker.service, maker.store, maker.snapshots, network, _quiet, blocks=10
+        chain.genesis, maker.service, maker.store, maker.snapshots, network, quiet, blocks=10
     )
     maker.service.is_behind = True
     async with trio.open_nursery() as nursery:
