@@ -78,7 +78,7 @@ from potp2p.services.consensus_guard import SigningGuard
 from potp2p.services.consensus_inbox import Absence, Adopted, Item, Offered
 from potp2p.services.consensus_memory import ReplicaMemory
 from potp2p.services.consensus_ports import BlockSource, Journal
-from potp2p.services.consensus_records import BlockKept, changes_state
+from potp2p.services.consensus_records import changes_state
 from potp2p.services.consensus_sketches import BlockFrame, Pool, SketchDesk
 from potp2p.services.consensus_stages import Observe, Stage, ignore_stage
 from potp2p.services.consensus_status import status_of
@@ -210,6 +210,8 @@ class ConsensusService:
             case Offered(event, kept):
                 if event.height == self._at.facts.height:
                     self._voice.unpushed.add(kept.block_hash)
+                    # Before the choice: a primary that comes back must have what it proposed.
+                    self._memory.keep_block(kept)
                     self._keep(kept)
                     self._step(event)
             case Adopted(block, seal, done):
@@ -404,7 +406,7 @@ class ConsensusService:
         if kept is None:
             self._awaited[check.block_hash] = check
         elif self._tasks.is_new(check):
-            self._memory.log(BlockKept(kept.encoded))
+            self._memory.keep_block(kept)
             nursery.start_soon(self._tasks.run, self._execute, check)
 
     async def _choose(self, request: RequestBlock) -> None:

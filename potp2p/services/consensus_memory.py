@@ -11,7 +11,7 @@ from potp2p.protocol.consensus.events import HeightStarted, LoggedEvent, Message
 from potp2p.protocol.consensus.height import HeightState
 from potp2p.protocol.consensus.machine import Replica
 from potp2p.protocol.wire.consensus import Statement
-from potp2p.services.consensus_blocks import BlockShelf
+from potp2p.services.consensus_blocks import BlockShelf, ShelvedBlock
 from potp2p.services.consensus_guard import SigningGuard
 from potp2p.services.consensus_ports import Journal
 from potp2p.services.consensus_records import BlockKept, Record, decode_record, encode_record
@@ -41,6 +41,8 @@ class ReplicaMemory:
     _is_synced: bool = field(default=True)
     _heard: set[ValidatorIndex] = field(default_factory=set[ValidatorIndex])
     """Who spoke at this height since we began it or were started."""
+    _kept: set[Digest] = field(default_factory=set[Digest])
+    """Blocks in the journal."""
     _compact_at: int = JOURNAL_COMPACT_BYTES
     _replica: Replica | None = None
     _shelf: BlockShelf | None = None
@@ -64,7 +66,14 @@ class ReplicaMemory:
         """Forget the height that was stored elsewhere."""
         self.journal.reset()
         self._heard.clear()
+        self._kept.clear()
         self._compact_at = JOURNAL_COMPACT_BYTES
+
+    def keep_block(self, block: ShelvedBlock) -> None:
+        """Note a block, once, that we propose or judge: we may have to hand it on."""
+        if block.block_hash not in self._kept:
+            self._kept.add(block.block_hash)
+            self.log(BlockKept(block.encoded))
 
     def log(self, record: LoggedEvent | BlockKept) -> None:
         """Note an input; durable only after `sync`."""
@@ -108,10 +117,11 @@ class ReplicaMemory:
         if len(at.checked) > CHECKS_KEPT_MAX:
             await self.journal.sync()
             return
-        blocks = (self._shelf.held.get(each) for each in sorted(blocks_that_matter(at)))
-        kept = [BlockKept(each.encoded) for each in blocks if each is not None]
-        records: list[Record] = [keep_height(at), *kept]
+        held = (self._shelf.held.get(each) for each in sorted(blocks_that_matter(at)))
+        blocks = [each for each in held if each is not None]
+        records: list[Record] = [keep_height(at), *(BlockKept(each.encoded) for each in blocks)]
         await self.journal.rewrite([encode_record(record) for record in records])
+        self._kept = {each.block_hash for each in blocks}
         self._compact_at = max(JOURNAL_COMPACT_BYTES, 2 * self.journal.size())
 
     def _hear(self, received: MessageReceived) -> None:
@@ -124,6 +134,7 @@ class ReplicaMemory:
     def _replay(self, record: Record, replica: Replica, shelf: BlockShelf) -> None:
         if isinstance(record, BlockKept):
             shelf.restore(record.block)
+            self._kept = set(shelf.held)
             return
         if isinstance(record, HeightKept):
             replica.at = restore_height(record, replica.timing)

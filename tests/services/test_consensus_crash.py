@@ -308,3 +308,36 @@ async def test_validator_without_a_past_listens_until_the_next_epoch_and_then_vo
     assert any(silent.index in {each.signer for each in seal.signatures} for seal in seals)
     assert_one_story(hub, validators)
     nursery.cancel_scope.cancel()
+
+
+async def test_primary_that_dies_as_its_proposal_leaves_comes_back_with_the_block(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Nobody else got it: only the journal has it."""
+    hub = MemoryHub()
+    validators = make_validators(4, hub)
+    first = validators[1]
+    left: list[Proposal] = []
+
+    def watch(transit: Transit) -> bool:
+        words = own_words(transit, validators)
+        if isinstance(words, Proposal) and words.statement.height == 1 and not left:
+            left.append(words)
+            first.scope.cancel()
+        return transit.sender == first.key.node_id
+
+    hub.drop = watch
+    nursery.start_soon(first.run)
+    await until(lambda: bool(left))
+    await trio.sleep(0.1)
+    hub.detach(first.key.node_id)
+    hub.drop = lambda _: False
+    first.boot()
+    for validator in validators:
+        nursery.start_soon(validator.run)
+    await until(lambda: min(len(each.chain.blocks) for each in validators) >= 1)
+
+    assert first.chain.blocks[0][1].view == 0
+    assert first.chain.blocks[0][1].block_hash == left[0].statement.block_hash
+    assert_one_story(hub, validators)
+    nursery.cancel_scope.cancel()
