@@ -15,6 +15,8 @@ from cli.main import run
         (["footprint", "--validators", "0"], "--validators 0: from 1 to 16"),
         (["memory", "--miners", "17"], "--miners 17: from 1 to 16"),
         (["modes", "--rounds", "0"], "--rounds 0: from 1 to 1000000"),
+        (["sync", "--blocks", "0"], "--blocks 0: from 1 to 100000"),
+        (["sync", "--peers", "9"], "--peers 9: from 1 to 8"),
     ],
     ids=str,
 )

@@ -81,19 +81,22 @@ class MadeChain:
     async def extend(self, blocks: int, transactions: int = 1) -> None:
         """Make and store more blocks."""
         for _ in range(blocks):
-            made = self.maker.make(transactions)
-            block, seal = encode(made.block), encode(made.seal)
-            await self.store.commit(
-                height=Height(self.height + 1),
-                block=block,
-                seal=seal,
-                state_root=made.outcome.state_root,
-                state_writes=made.outcome.state_writes,
-                node_writes=made.outcome.node_writes,
-            )
-            self.maker.follow(made)
-            self.encoded.append(join_sealed(block, seal))
-            self.made.append(made)
+            await self.keep(self.maker.make(transactions))
+
+    async def keep(self, made: MadeBlock) -> None:
+        """Store a block that was just made."""
+        block, seal = encode(made.block), encode(made.seal)
+        await self.store.commit(
+            height=Height(self.height + 1),
+            block=block,
+            seal=seal,
+            state_root=made.outcome.state_root,
+            state_writes=made.outcome.state_writes,
+            node_writes=made.outcome.node_writes,
+        )
+        self.maker.follow(made)
+        self.encoded.append(join_sealed(block, seal))
+        self.made.append(made)
 
 
 def empty_chain(payers: int = PAYERS) -> MadeChain:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.types import POT, AccountId
+from potp2p.foundation.types import POT, AccountId, Digest, Height, TrustedCheckpoint
 from potp2p.protocol.crypto.identity import encode_address
 from potp2p.settings.configuration import (
     Configuration,
@@ -132,6 +132,10 @@ def test_variables_are_read_as_the_kind_of_their_key(tmp_path: Path) -> None:
         ('[network]\nlisten = ["localhost:1"]', "network.listen: 'localhost:1' is not an address"),
         ('[network]\nlisten = ["/ip4/1.2.3.4/tcp/65536"]', "network.listen: '/ip4/1.2.3.4/tcp/65"),
         ('[network]\nbootstrap = ["/ip4/1.2.3.4/tcp/1"]', "network.bootstrap: '/ip4/1.2.3.4/tcp/1"),
+        ('[network]\ncheckpoint = "7"', "network.checkpoint: '7' is not HEIGHT:HASH"),
+        (f'[network]\ncheckpoint = "0:{"0" * 64}"', "network.checkpoint: '0:000"),
+        (f'[network]\ncheckpoint = "{1 << 48}:{"0" * 64}"', "network.checkpoint: '2814"),
+        (f'[network]\ncheckpoint = "7:{"g" * 64}"', "network.checkpoint: '7:ggg"),
         ('[miner]\ndevices = ["cuda"]', "miner.devices: 'cuda' is not a device"),
         ("[miner]\nmin_pay = 0.5", "miner.min_pay: input should be a valid string"),
         ('[miner]\nmin_pay = "-1"', "miner.min_pay: amount '-1' is not a decimal number"),
@@ -188,3 +192,10 @@ def test_data_folder_moves_everything(tmp_path: Path, monkeypatch: pytest.Monkey
     usual = node_paths(network="testnet")
     assert usual.data == tmp_path / "share" / "potp2p" / "testnet"
     assert usual.configuration == tmp_path / "config" / "potp2p" / "config.toml"
+
+
+def test_checkpoint_is_read_as_height_and_hash(tmp_path: Path) -> None:
+    flags = {"network.checkpoint": f"4200:{'ab' * 32}"}
+    found = load_configuration(tmp_path / "none", flags=flags).checkpoint
+    assert found == TrustedCheckpoint(Height(4_200), Digest(b"\xab" * 32))
+    assert load_configuration(tmp_path / "none").checkpoint is None
