@@ -23,6 +23,7 @@ from potp2p.protocol.wire.transactions import (
     SubmitTask,
     TransactionBody,
     Transfer,
+    Unbond,
 )
 
 
@@ -73,7 +74,11 @@ class Admission:
         ahead = body.nonce - owner.nonce
         if not 0 <= ahead <= NONCES_AHEAD_MAX:
             return None
-        if owner.balance == 0 or owner.balance < body.fee + _spent(body.action):
+        # A bond is as good a sign of someone as a balance, and a validator may have nothing else.
+        unbonds = isinstance(body.action, Unbond) and 0 < body.action.amount <= owner.bond
+        if owner.balance == 0 and not unbonds:
+            return None
+        if owner.balance < body.fee + _spent(body.action):
             return None
         proven = owner.nonce > 0
         return Standing(Room.PAID, NONCES_AHEAD_MAX if proven else MEMPOOL_PER_UNPROVEN_MAX, ahead)

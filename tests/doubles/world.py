@@ -1,6 +1,6 @@
 """The simulated network as tests use it: honest machines, and a client with money and packages."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from potp2p.client.session import Client
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.foundation.types import POT, Amount, TaskId
 from potp2p.protocol.wire.exchange import Role
+from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.simulation.genesis import (
     CLIENT_MONEY,
@@ -87,6 +88,7 @@ async def open_world(
     miners: int = 2,
     seats: int | None = None,
     audit_rate: int = 120_000,
+    change: Callable[[Genesis], Genesis] = lambda genesis: genesis,
 ) -> AsyncIterator[World]:
     """
     Run a network of honest machines for as long as the context lasts.
@@ -97,7 +99,7 @@ async def open_world(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hub.run)
         world = World(
-            folder, make_genesis(seats or validators, audit_rate=audit_rate), hub, nursery
+            folder, change(make_genesis(seats or validators, audit_rate=audit_rate)), hub, nursery
         )
         for index in range(validators):
             world.add(f"validator-{index}", Role.VALIDATOR)

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import MEMPOOL_PER_UNPROVEN_MAX, NONCES_AHEAD_MAX
-from potp2p.foundation.types import AccountId, Amount, BlobId, Cycle, Height
+from potp2p.foundation.types import AccountId, Amount, BlobId, Cycle, Epoch, Height
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.money import start_unbonding
 from potp2p.protocol.ledger.records import Miner
 from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
 from potp2p.protocol.ledger.state import NOBODY
 from potp2p.protocol.ledger.transition import sign_paid_transaction, sign_transaction
 from potp2p.protocol.wire.transactions import (
     Action,
+    Anchor,
     Bond,
     Ready,
     RegisterMiner,
@@ -84,6 +86,25 @@ def test_who_has_no_money_waits_nowhere_even_for_nothing() -> None:
     assert bench.room(RIG, Unbond(Amount(1))) is None
     bench.give(RIG, balance=1)
     assert bench.room(RIG, Unbond(Amount(1))) is Room.PAID
+
+
+def test_who_has_only_a_bond_may_ask_for_it_back() -> None:
+    bench = Bench()
+    bench.give(RIG, bond=5)
+    assert bench.room(RIG, Unbond(Amount(5))) is Room.PAID
+    for action in (Unbond(Amount(6)), Unbond(Amount(0)), Transfer(TO, Amount(0))):
+        assert bench.room(RIG, action) is None
+    assert bench.room(RIG, Unbond(Amount(5)), fee=1) is None
+
+
+def test_who_has_as_much_at_risk_as_a_seat_waits_with_the_seats() -> None:
+    bench, said = Bench(), Anchor(Epoch(1), sha256(b"anchor"))
+    bench.give(RIG, bond=bench.bond - 1)
+    assert bench.room(RIG, said) is None
+    bench.give(RIG, bond=bench.bond)
+    assert bench.room(RIG, said) is Room.MEMBERS
+    start_unbonding(bench.state, RIG.account, bench.bond, Height(500))
+    assert bench.room(RIG, said) is Room.MEMBERS, "it may still have to judge and to be judged"
 
 
 def test_a_balance_must_cover_fee_and_what_the_action_takes() -> None:

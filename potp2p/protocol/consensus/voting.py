@@ -2,6 +2,7 @@
 
 from potp2p.foundation.limits import REBROADCAST_MILLISECONDS, REFUSAL_VIEW_MAX
 from potp2p.protocol.consensus.effects import (
+    Accuse,
     CancelTimer,
     Cast,
     CheckBlock,
@@ -130,7 +131,20 @@ def decide(at: HeightState, seal: Seal) -> list[Effect]:
     at.decided = seal
     at.timer_view = None
     at.casting.clear()
-    return [CancelTimer(Timer.VIEW), *announce(at, seal)]
+    return [CancelTimer(Timer.VIEW), *accuse_by_seal(at, seal), *announce(at, seal)]
+
+
+def accuse_by_seal(at: HeightState, seal: Seal) -> list[Effect]:
+    """Report who committed to the sealed block and, to us, to another one in the same view."""
+    accused: list[Effect] = []
+    for each in seal.signatures:
+        told = at.commits.find(seal.view, each.signer)
+        sealed = Commit(seal.epoch, seal.height, seal.view, each.signer, seal.block_hash)
+        if told is None or told.statement == sealed or each.signer in at.accused:
+            continue
+        at.accused.add(each.signer)
+        accused.append(Accuse(told, SignedCommit(sealed, each.signature)))
+    return accused
 
 
 def announce(at: HeightState, seal: Seal) -> list[Effect]:
