@@ -26,6 +26,7 @@ from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.context import require
+from potp2p.protocol.ledger.heights import epoch_blocks
 from potp2p.protocol.ledger.keys import account_key, chain_key
 from potp2p.protocol.ledger.records import Account, Chain
 from potp2p.protocol.ledger.seat_records import Seat
@@ -104,28 +105,46 @@ def verify_genesis(genesis: Genesis) -> None:
     detection is left to honest auditors, so cheating loses money when B >= R (2 - p) / p
     (DESIGN section 8). The draw raises p_i to 2R / (R + B) where a task pays more than that bond
     covers, up to certainty without a bond, so no pair of bond and rate can be wrong here.
-
-    A bond outlasts an epoch and every deadline, so that whoever left a seat can still be slashed
-    for what it judges to its end; a task's own deadlines are held to that at its submission.
     """
-    consensus, money, training = genesis.consensus, genesis.money, genesis.training
-    shares = money.miners_share + money.auditors_share + money.burned_share
-    blocks = consensus.cycle_blocks * consensus.epoch_cycles
+    rules = (*_seat_rules(genesis), *_consensus_rules(genesis), *_span_rules(genesis))
+    for holds, complaint in rules:
+        require(holds, RejectionReason.OUT_OF_BOUNDS, f"genesis: {complaint}")
+
+
+_Rule = tuple[bool, str]
+
+
+def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
+    """Return whether accounts and seats fit together."""
+    money = genesis.money
     nodes = [each.node for each in genesis.validators]
     accounts = [each.account for each in genesis.accounts]
     bonds = {each.account: each.bond for each in genesis.accounts}
     supply = sum(each.balance + each.bond for each in genesis.accounts)
-    rules = (
+    shares = money.miners_share + money.auditors_share + money.burned_share
+    return (
         (len(nodes) >= 1, "no validator"),
         (len(set(nodes)) == len(nodes), "a validator twice"),
-        (len(nodes) <= consensus.seats_max, "more validators than seats"),
+        (len(nodes) <= genesis.consensus.seats_max, "more validators than seats"),
         (accounts == sorted(set(accounts)), "accounts are not ascending and distinct"),
         (shares == PPM, f"shares add up to {shares} ppm"),
-        (0 < blocks <= CHAIN_LENGTH_MAX, "epoch of no blocks, or longer than a beacon chain"),
         (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
+        (money.slash_share <= PPM, "slash beyond the bond"),
+        (money.validator_bond > 0, "seats without a bond"),
         (
-            money.unbonding_blocks < SPAN_MAX and money.ban_blocks < SPAN_MAX,
-            "span beyond any chain",
+            all(bonds.get(account_of(node), 0) >= money.validator_bond for node in nodes),
+            "a validator without its bond",
+        ),
+    )
+
+
+def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
+    """Return whether blocks, views and audits can go on at all."""
+    consensus, training = genesis.consensus, genesis.training
+    return (
+        (
+            0 < epoch_blocks(consensus) <= CHAIN_LENGTH_MAX,
+            "epoch of no blocks, or longer than a beacon chain",
         ),
         (consensus.lottery_cycles > 0, "no lottery window"),
         (
@@ -138,7 +157,22 @@ def verify_genesis(genesis: Genesis) -> None:
         (training.audit_committee >= 1, "no auditor"),
         (training.audit_deadline >= 1, "no time to audit"),
         (training.package_deadline >= 1, "no time to attest a package"),
-        (money.slash_share <= PPM, "slash beyond the bond"),
+    )
+
+
+def _span_rules(genesis: Genesis) -> tuple[_Rule, ...]:
+    """
+    Return whether a bond outlasts an epoch and every deadline.
+
+    Whoever left a seat can then still be slashed for what it judges to its end; a task's own
+    deadlines are held to that at its submission.
+    """
+    money, training, blocks = genesis.money, genesis.training, epoch_blocks(genesis.consensus)
+    return (
+        (
+            money.unbonding_blocks < SPAN_MAX and money.ban_blocks < SPAN_MAX,
+            "span beyond any chain",
+        ),
         (
             money.unbonding_blocks > blocks + 2 * training.audit_deadline,
             "unbonding ends before audits do",
@@ -151,14 +185,7 @@ def verify_genesis(genesis: Genesis) -> None:
             money.unbonding_blocks <= SETS_KEPT_MAX * blocks,
             "more epochs within the unbonding time than sets of seats are kept",
         ),
-        (money.validator_bond > 0, "seats without a bond"),
-        (
-            all(bonds.get(account_of(node), 0) >= money.validator_bond for node in nodes),
-            "a validator without its bond",
-        ),
     )
-    for holds, complaint in rules:
-        require(holds, RejectionReason.OUT_OF_BOUNDS, f"genesis: {complaint}")
 
 
 def fair_pay(money: MoneyParameters, training: TrainingParameters) -> int:
