@@ -31,9 +31,10 @@ def supply_of(states: Mapping[bytes, bytes]) -> int:
     return decode(Chain, states[CHAIN]).supply
 
 
-def seats_of(states: Mapping[bytes, bytes]) -> tuple[NodeId, ...]:
-    """Return the validators that a state names, in seat order."""
-    return tuple(seat.node for seat in decode(Chain, states[CHAIN]).seats)
+def voters_after(states: Mapping[bytes, bytes]) -> tuple[NodeId, ...]:
+    """Return who may seal the block after a state: the next epoch's seats once they are fixed."""
+    chain = decode(Chain, states[CHAIN])
+    return chain.next_seats or tuple(seat.node for seat in chain.seats)
 
 
 def root_of(states: Mapping[bytes, bytes]) -> Digest:

@@ -23,6 +23,7 @@ CLIENT_MONEY: Final = Amount(1_000 * POT)
 CYCLE_BLOCKS: Final = 5
 EPOCH_CYCLES: Final = 2
 LOTTERY_CYCLES: Final = 100
+SEAT_BOND: Final = Amount(100 * POT)
 SPONSOR_MONEY: Final = Amount(500 * POT)
 
 
@@ -67,7 +68,10 @@ def short_lived(genesis: Genesis) -> Genesis:
             cycle_blocks=CYCLE_BLOCKS,
             epoch_cycles=EPOCH_CYCLES,
             lottery_cycles=LOTTERY_CYCLES,
+            seats_max=len(genesis.validators) + 3,
         ),
+        # Below what the first validators put up, so that the customer can pay for a newcomer.
+        money=replace(genesis.money, validator_bond=SEAT_BOND),
         validators=tuple(
             replace(each, anchor=chain_anchor(beacon_seed(secrets[each.node], Epoch(0)), length))
             for each in genesis.validators

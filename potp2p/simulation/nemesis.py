@@ -95,6 +95,7 @@ class Nemesis:
                 | Fault.CLOCKS
                 | Fault.AUTHORS
                 | Fault.LIARS
+                | Fault.SEATS
             ):
                 raise AssertionError(f"{happening.fault} lasts for the whole run")
             case _:

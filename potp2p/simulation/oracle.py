@@ -14,7 +14,7 @@ from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.limits import BLOCK_BYTES_MAX
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId
 from potp2p.network.ports import StreamProtocol
-from potp2p.protocol.wire.blocks import AuthoredBody, Block, BlockBody, Seal
+from potp2p.protocol.wire.blocks import AuthoredBody, Block, BlockBody, Header, Seal
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     Proposal,
@@ -25,7 +25,7 @@ from potp2p.protocol.wire.consensus import (
     decode_frame,
 )
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.simulation.accounts import money_of, root_of, seats_of, supply_of
+from potp2p.simulation.accounts import money_of, root_of, supply_of, voters_after
 from potp2p.simulation.footprints import overgrown
 from potp2p.simulation.machine import Machine
 from potp2p.simulation.seals import complaint_of_seal, is_signed
@@ -73,8 +73,16 @@ class Oracle:
     """Highest block on each machine's disk."""
     _shown: dict[NodeId, int] = field(default_factory=dict[NodeId, int])
     """Highest height that each seat has spoken of: all below it must be on its disk."""
-    _seats: dict[int, tuple[NodeId, ...]] = field(default_factory=dict[int, tuple[NodeId, ...]])
+    _voters: dict[int, tuple[NodeId, ...]] = field(default_factory=dict[int, tuple[NodeId, ...]])
+    """Who may vote at a height, as the state before it says."""
+    _unjudged: list[tuple[str, Header, Seal]] = field(
+        default_factory=list[tuple[str, Header, Seal]]
+    )
+    """Seals of heights whose voters nobody has named yet."""
     _penalties: int = 0
+
+    def __post_init__(self) -> None:
+        self._voters[1] = self.seats
 
     def complain(self, violation: str) -> None:
         """Note that something happened which must not."""
@@ -122,8 +130,8 @@ class Oracle:
         return seats[statement.signer] if statement.signer < len(seats) else None
 
     def _seats_at(self, height: int) -> tuple[NodeId, ...]:
-        """Return the seats of a height; those that its parent's state announced, if it is known."""
-        return self._seats.get(height, self._seats.get(height - 1, self.seats))
+        """Return who votes at a height, or voted at the last one that is known."""
+        return self._voters.get(height) or self._voters[max(self._voters)]
 
     def _note_vote(self, node: NodeId, statement: Statement, signature: bytes) -> None:
         said = encode(statement)
@@ -181,10 +189,20 @@ class Oracle:
             self._judge_first(machine, stored, block, seal)
         if whole and state is not None:
             self._judge_state(machine, height)
-        seats = self._seats_at(height)
-        complaint = complaint_of_seal(seal, block.header, seats, self.chain_id)
-        if complaint is not None:
-            self.complain(f"seal of {height} at {machine.name}: {complaint}")
+        self._unjudged.append((machine.name, block.header, seal))
+        self._judge_seals()
+
+    def _judge_seals(self) -> None:
+        """Recount every seal whose voters are known by now."""
+        waiting, self._unjudged = self._unjudged, []
+        for name, header, seal in waiting:
+            seats = self._voters.get(header.body.height)
+            if seats is None:
+                self._unjudged.append((name, header, seal))
+                continue
+            complaint = complaint_of_seal(seal, header, seats, self.chain_id)
+            if complaint is not None:
+                self.complain(f"seal of {header.body.height} at {name}: {complaint}")
 
     def _judge_first(self, machine: Machine, stored: StoredBlock, block: Block, seal: Seal) -> None:
         root = block.header.body.state_root
@@ -196,10 +214,10 @@ class Oracle:
             self.complain(f"block {stored.height} does not follow block {stored.height - 1}")
 
     def _judge_state(self, machine: Machine, height: int) -> None:
-        """Add up the money of a state, once for each height; note the seats that it names."""
-        if height in self._seats:
+        """Add up the money of a state, once for each height; note the voters that it names."""
+        if height + 1 in self._voters:
             return
-        self._seats[height] = seats_of(machine.store.states)
+        self._voters[height + 1] = voters_after(machine.store.states)
         held, supply = money_of(machine.store.states), supply_of(machine.store.states)
         if held != supply:
             self.complain(f"money: {held} is held and {supply} recorded after block {height}")

@@ -1,5 +1,6 @@
 """A customer who orders training and pays all the time: money in motion, for the oracle."""
 
+import contextlib
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -14,10 +15,11 @@ from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.transition import sign_paid_transaction
-from potp2p.protocol.wire.transactions import SubmitTask, Transfer
-from potp2p.simulation.genesis import key_of
+from potp2p.protocol.wire.transactions import Bond, Paid, SubmitTask, Transfer, Unbond
+from potp2p.simulation.genesis import SEAT_BOND, key_of
 from potp2p.simulation.network import MemoryNetwork
 from potp2p.simulation.packages import make_rules, write_files
+from potp2p.simulation.plans import NEWCOMER
 from potp2p.simulation.stores import FolderBlobStore
 from potp2p.simulation.world import World
 
@@ -37,6 +39,8 @@ class Payer:
     seed: int
     orders: bool
     """Whether a task is submitted first, and its package served."""
+    leaver: str | None
+    """Whose way out of its seat begins with a seat bought for a newcomer; None: nobody's."""
 
     async def run(self) -> None:
         """Pay until cancelled."""
@@ -44,12 +48,19 @@ class Payer:
         network = self.world.hub.attach(self.keys.node_id)
         chain_id = ChainId(sha256(self.world.genesis_bytes))
         validators = [name for name in self.world.machines if name.startswith("validator-")]
-        order = await self._order(network) if self.orders else None
+        first: list[Paid] = []
+        if self.leaver is not None:
+            first += [
+                Bond(key_of(NEWCOMER).account, Amount(2 * SEAT_BOND)),
+                Transfer(key_of(self.leaver).account, Amount(POT)),
+            ]
+        if self.orders:
+            first.append(await self._order(network))
         nonce = 0
         while True:
-            payee = account_of(key_of(f"payee-{random.randrange(5)}").node_id)
+            payee = key_of(f"payee-{random.randrange(5)}").account
             transfer = Transfer(payee, Amount(1_000 + nonce))
-            action = transfer if nonce or order is None else order
+            action = first[nonce] if nonce < len(first) else transfer
             paid = sign_paid_transaction(self.keys, chain_id, nonce, FEE, action)
             target = self.world.machines[random.choice(validators)].node_id
             try:
@@ -71,6 +82,27 @@ class Payer:
         root = await pack(folder, rules, store)
         await network.provide(root)
         return SubmitTask(root, BUDGET, rules)
+
+    async def retire(self) -> None:
+        """Ask for the leaver's bond back once the newcomer is seated, until it is on its way."""
+        if self.leaver is None:
+            return
+        machine, keys = self.world.machines[self.leaver], key_of(self.leaver)
+        chain_id = ChainId(sha256(self.world.genesis_bytes))
+        network = self.world.hub.attach(key_of("leaver").node_id)
+        while True:
+            await trio.sleep(PAUSE_SECONDS)
+            prospects = machine.node.chain.prospects
+            if key_of(NEWCOMER).node_id not in prospects.nodes:
+                continue
+            account = machine.node.chain.state().account(keys.account)
+            unbond = Unbond(account.bond)
+            if not account.bond or account.balance < FEE:
+                continue
+            paid = sign_paid_transaction(keys, chain_id, account.nonce, FEE, unbond)
+            for node in prospects.nodes:
+                with contextlib.suppress(UnreachableError):
+                    await network.request(node, StreamProtocol.SUBMIT, paid, deadline_seconds=1.0)
 
     def _next_nonce(self, nonce: int) -> int:
         """Return the next nonce of the account as the validator that knows most sees it."""

@@ -63,6 +63,8 @@ class Fault(StrEnum):
     """A follower loses its whole disk."""
     AUTHORS = "authors"
     """Ranked authors are silent, late, or sign two bodies."""
+    SEATS = "seats"
+    """A fifth validator bonds and takes a seat; one of the others leaves."""
     LIARS = "liars"
     """Up to f validators say whatever serves them."""
     TWINS = "twins"
@@ -149,6 +151,8 @@ class Plan:
     """Whether an observer takes part."""
     orders: bool
     """Whether a customer has a model trained meanwhile."""
+    leaver: str | None
+    """Who gives its seat back once the newcomer has one; None: nobody comes or goes."""
 
     @property
     def suspects(self) -> frozenset[str]:
@@ -164,6 +168,10 @@ def validator_names(choices: Choices) -> tuple[str, ...]:
 def miner_names(choices: Choices) -> tuple[str, ...]:
     """Return the names of all miners."""
     return tuple(f"miner-{index}" for index in range(choices.miners))
+
+
+NEWCOMER: Final = "newcomer"
+"""The validator that asks for a seat."""
 
 
 def double_of(name: str) -> str:
@@ -204,6 +212,7 @@ def draw_plan(seed: int, choices: Choices, *, always: tuple[Fault, ...] = ()) ->
         ),
         follower=Fault.WIPES in faults,
         orders=random.random() < ORDERS and choices.miners > 0,
+        leaver=random.choice(seats) if Fault.SEATS in faults else None,
     )
 
 

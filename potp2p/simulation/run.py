@@ -20,6 +20,7 @@ from potp2p.simulation.network import MemoryHub
 from potp2p.simulation.oracle import Oracle
 from potp2p.simulation.payments import Payer
 from potp2p.simulation.plans import (
+    NEWCOMER,
     Choices,
     Idleness,
     Plan,
@@ -114,7 +115,10 @@ class Scene:
         nursery.start_soon(nemesis.run)
         for machine in world.machines.values():
             nursery.start_soon(nemesis.live, machine)
-        nursery.start_soon(Payer(world, key_of("client"), self.plan.seed, self.plan.orders).run)
+        plan = self.plan
+        payer = Payer(world, key_of("client"), plan.seed, plan.orders, plan.leaver)
+        nursery.start_soon(payer.run)
+        nursery.start_soon(payer.retire)
         converged = await self._watch(world, oracle)
         nursery.cancel_scope.cancel()
         return self._report(world, oracle, converged)
@@ -130,6 +134,8 @@ class Scene:
             world.place(name, Role.VALIDATOR, tamper=_with_timers(drift))
         for name in miner_names(choices):
             world.place(name, Role.MINER)
+        if self.plan.leaver is not None:
+            world.place(NEWCOMER, Role.VALIDATOR)
         if self.plan.follower:
             world.place("observer-0", Role.OBSERVER)
         for machine, skew in zip(world.machines.values(), self.plan.skews, strict=False):

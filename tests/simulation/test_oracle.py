@@ -64,6 +64,8 @@ class Past:
             if height == head:
                 block, seal = change(block, seal)
             blocks.append(StoredBlock(Height(height), encode(block), encode(seal)))
+        # Nobody stored these one by one, so no state named the voters: here they never change.
+        self.oracle._voters.update(dict.fromkeys(range(1, head + 1), self.oracle.seats))
         self.oracle.note_stored(machine, blocks)
 
     def resealed(self, block: Block, seal: Seal, *seats: int) -> Seal:
