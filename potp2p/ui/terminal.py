@@ -64,10 +64,12 @@ async def write_line(output_descriptor: int, text: str) -> None:
 
 async def _write(output_descriptor: int, encoded: bytes) -> None:
     """Write in pieces that fit, each when there is room."""
-    is_file = stat.S_ISREG(os.fstat(output_descriptor).st_mode)
+    mode = os.fstat(output_descriptor).st_mode
+    is_device = stat.S_ISCHR(mode) and not os.isatty(output_descriptor)
+    is_file = stat.S_ISREG(mode) or is_device
     for start in range(0, len(encoded), _WRITE_BYTES):
         if is_file:
-            # Nobody can wait for a file to take more, and a file always does.
+            # Nobody can wait for a file or /dev/null to take more, and they always do.
             await trio.lowlevel.checkpoint()
         else:
             await trio.lowlevel.wait_writable(output_descriptor)
