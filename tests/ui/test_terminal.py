@@ -8,10 +8,17 @@ import pytest
 from potp2p.ui.terminal import write_line
 
 
+async def write_to(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        await write_line(descriptor, text)
+    finally:
+        os.close(descriptor)
+
+
 async def test_line_reaches_a_file_and_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    with path.open("wb") as file:
-        await write_line(file.fileno(), "height 7")
+    await write_to(str(path), "height 7")
     reading, writing = os.pipe()
     await write_line(writing, "height 8")
 
@@ -22,13 +29,9 @@ async def test_line_reaches_a_file_and_a_pipe(tmp_path: Path) -> None:
 
 
 async def test_line_may_go_nowhere() -> None:
-    with Path("/dev/null").open("wb") as file:
-        await write_line(file.fileno(), "height 7")
+    await write_to("/dev/null", "height 7")
 
 
 async def test_full_disk_under_the_log_is_an_error_with_a_name() -> None:
-    with (
-        Path("/dev/full").open("wb", buffering=0) as file,
-        pytest.raises(OSError, match="No space left on device"),
-    ):
-        await write_line(file.fileno(), "height 7")
+    with pytest.raises(OSError, match="No space left on device"):
+        await write_to("/dev/full", "height 7")
