@@ -39,7 +39,7 @@ class StagedState:
 
 @dataclass(slots=True)
 class BlockBatch:
-    """Blocks that follow the chain's head; valid until the chain advances by other means."""
+    """Blocks that follow the chain's head, one batch after the other while nobody else stores."""
 
     chain: ChainService
     head: Head = field(init=False)
@@ -62,6 +62,11 @@ class BlockBatch:
 
     def __len__(self) -> int:
         return len(self._blocks)
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether it still follows what is stored."""
+        return bool(self._blocks) or self.head is self.chain.head
 
     @property
     def is_full(self) -> bool:
@@ -126,7 +131,7 @@ class BlockBatch:
     def _hold(self, arrival: SealedArrival, outcome: Outcome, kept: dict[bytes, bytes]) -> None:
         self._staged.states.update(outcome.state_writes)
         self._staged.nodes.update(outcome.node_writes)
-        self._ledger.state_root = outcome.state_root
+        self._ledger.advance(outcome)
         transactions = arrival.block.transactions
         self._blocks.append(
             StoredBlock(

@@ -57,6 +57,8 @@ class CatchUp:
     storing: trio.Lock = field(default_factory=trio.Lock)
     """Held by whoever stores blocks that came sealed."""
     _window: BlockWindow = field(init=False)
+    _batch: BlockBatch | None = None
+    """Kept from one transaction to the next for what it remembers of the state."""
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,7 @@ class CatchUp:
             await self._fetch_and_store()
         finally:
             self.chain.is_behind = False
+            self._batch = None
         return self.chain.head.height > before
 
     async def _fetch_and_store(self) -> None:
@@ -222,7 +225,9 @@ class CatchUp:
         """Execute what follows the head as long as it comes, and store it in one transaction."""
         async with self.storing:
             self._window.advance(self.chain.head.height)
-            batch = BlockBatch(self.chain)
+            batch = self._batch
+            if batch is None or not batch.is_current:
+                batch = self._batch = BlockBatch(self.chain)
             while not batch.is_full:
                 arrival = self._window.next()
                 if arrival is None:
