@@ -245,9 +245,11 @@ def _document(
         "finality_p99_seconds": _rounded(percentile(finality, 0.99)),
         "submission_p50_seconds": _rounded(percentile(waits, 0.5)),
         "submission_p99_seconds": _rounded(percentile(waits, 0.99)),
-        "loop_hold_p50_seconds": _worst_hold(notes, 0),
-        "loop_hold_p99_seconds": _worst_hold(notes, 1),
-        "loop_hold_max_seconds": _worst_hold(notes, 2),
+        "loop_hold_p50_seconds": _worst(notes.hold, 0),
+        "loop_hold_p99_seconds": _worst(notes.hold, 1),
+        "loop_hold_max_seconds": _worst(notes.hold, 2),
+        "loop_hold_processor_p99_seconds": _worst(notes.own_hold, 1),
+        "loop_hold_processor_max_seconds": _worst(notes.own_hold, 2),
         "rss_bytes_max": max(window.resident[name] for name in names),
         "cpu_cores_mean": round(sum(window.cpu[name] for name in names) / len(names) / seconds, 3),
         "views_beyond_first": sum(view > 0 for view in views),
@@ -265,8 +267,8 @@ def _document(
     return with_targets(plan, document | _event_figures(plan, notes, window))
 
 
-def _worst_hold(notes: Notes, place: int) -> float | None:
-    return _rounded(max((each[place] for each in notes.hold.values()), default=None))
+def _worst(hold: dict[int, list[float]], place: int) -> float | None:
+    return _rounded(max((each[place] for each in hold.values()), default=None))
 
 
 def _conditions(plan: ConsensusPlan) -> Document:

@@ -15,8 +15,8 @@ from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
-from potp2p.protocol.ledger.heights import reveal_position
 from potp2p.protocol.ledger.genesis import DevnetAccounts, devnet_genesis
+from potp2p.protocol.ledger.heights import reveal_position
 from potp2p.protocol.ledger.state import StateReader
 from potp2p.protocol.ledger.transition import sign_paid_transaction
 from potp2p.protocol.ledger.tree import NodeReader

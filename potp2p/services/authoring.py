@@ -87,15 +87,20 @@ class AuthoringService:
             # Decided meanwhile, by votes or catch-up: whoever asked is about to be cancelled.
             await trio.sleep_forever()
         frame = Frame(seat, view, self._reveal(height, seat))
-        for rank in sorted(self._heard if self._heard_height == height else ()):
-            block = frame_body(self._heard[rank], frame)
-            if self._is_sound(block):
+        heard = self._heard_at(height)
+        for rank in sorted(heard):
+            block = frame_body(heard[rank], frame)
+            if await self._is_sound(block):
                 return block
         own = await self._own_body(height, RANK_NONE)
         if own is None:
             await trio.sleep_forever()
             raise AssertionError("cancelled above")
         return frame_body(own, frame)
+
+    def _heard_at(self, height: Height) -> dict[Rank, AuthoredBody]:
+        """Return the bodies of a height as they are now: the next height may clear them."""
+        return dict(self._heard) if self._heard_height == height else {}
 
     def _reveal(self, height: Height, seat: ValidatorIndex) -> Digest:
         """Return our part of the beacon; a seat that registered no anchor reveals zeros."""
@@ -110,10 +115,12 @@ class AuthoringService:
             while not (self._heard_height == height and Rank(0) in self._heard):
                 await self._kept.wait()
 
-    def _is_sound(self, block: Block) -> bool:
+    async def _is_sound(self, block: Block) -> bool:
         try:
-            self.chain.verify(block)
+            await self.chain.verify(block)
         except PeerError as error:
+            if error.reason is RejectionReason.TOO_LATE:
+                return False
             self.directory.penalise(block.header.body.author, error)
             return False
         return True
@@ -128,23 +135,28 @@ class AuthoringService:
                     return authored
             if self.chain.prospects.height != height:
                 return None
-            authored = self._build(height, rank)
+            try:
+                authored = await self._build(height, rank)
+            except PeerError:
+                return None  # decided while it was put together
             # Durable before it leaves: after a crash we must not sign another one.
             await self.notebook.put(OWN_BODY, encode(authored))
             return authored
 
-    def _build(self, height: Height, rank: Rank) -> AuthoredBody:
-        """Put together, execute and sign an own body on the present head."""
+    async def _build(self, height: Height, rank: Rank) -> AuthoredBody:
+        """Put together, execute and sign an own body on the head; PeerError when that moves on."""
         chain, prospects = self.chain, self.chain.prospects
         assert prospects.height == height
-        outcome = chain.ledger.assemble(
-            chain.head.header,
-            height,
-            self.keys.node_id,
-            rank,
-            chain.mempool.candidates(),
-            chain.mempool.is_verified,
-            self.transactions_max,
+        outcome = await chain.in_turns(
+            chain.ledger.assembling(
+                chain.head.header,
+                height,
+                self.keys.node_id,
+                rank,
+                chain.mempool.candidates(),
+                chain.mempool.is_verified,
+                self.transactions_max,
+            )
         )
         chain.mempool.refuse(outcome.refused)
         body = BlockBody(

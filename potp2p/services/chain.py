@@ -8,6 +8,8 @@ its replica decided, the others check and store what arrives sealed.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import trio
+
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
@@ -18,7 +20,7 @@ from potp2p.foundation.types import (
     NodeId,
     TrustedCheckpoint,
 )
-from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
+from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects, Slices, outcome_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.transition import statement_id
 from potp2p.protocol.ledger.validity import (
@@ -86,8 +88,12 @@ class ChainService:
         """Return the state after the head, to read."""
         return self.ledger.state()
 
-    def verify(self, block: Block) -> Outcome:
-        """Check everything about a block that follows the head and execute it on an overlay."""
+    async def verify(self, block: Block) -> Outcome:
+        """
+        Check everything about a block that follows the head and execute it on an overlay.
+
+        Others have their turns meanwhile; TOO_LATE when one of them has moved the head.
+        """
         identifier = block_hash(block.header)
         if identifier in self._outcomes:
             return self._outcomes[identifier]
@@ -100,13 +106,15 @@ class ChainService:
         )
         verify_frame_author(block, self.prospects)
         self.ledger.verify_frame(block.header.frame, self.head.header)
-        outcome = self._built_here(block) or self.ledger.execute(
-            self.head.header,
-            block.header.body.height,
-            block.header.body.author,
-            block.header.body.rank,
-            block.transactions,
-            self.mempool.is_verified,
+        outcome = self._built_here(block) or await self.in_turns(
+            self.ledger.executing(
+                self.head.header,
+                block.header.body.height,
+                block.header.body.author,
+                block.header.body.rank,
+                block.transactions,
+                self.mempool.is_verified,
+            )
         )
         if outcome.state_root != block.header.body.state_root:
             raise PeerError(RejectionReason.BAD_BLOCK, "state root is not reproduced")
@@ -114,6 +122,17 @@ class ChainService:
             self._outcomes.pop(next(iter(self._outcomes)))
         self._outcomes[identifier] = outcome
         return outcome
+
+    async def in_turns(self, slices: Slices) -> Outcome:
+        """Execute in slices with a checkpoint between them, for as long as the head stays."""
+        head = self.head
+        while self.head is head:
+            try:
+                next(slices)
+            except StopIteration as end:
+                return outcome_of(end)
+            await trio.lowlevel.checkpoint()
+        raise PeerError(RejectionReason.TOO_LATE, f"height {head.height + 1} is decided")
 
     def note_built(self, body: BlockBody, outcome: Outcome) -> None:
         """Remember what an own body does, which was executed when it was put together."""
@@ -148,7 +167,7 @@ class ChainService:
         """Store a decided block, its seal and the new state in one synced transaction."""
         self.require_trusted(seal.height, seal.block_hash)
         try:
-            outcome = self.verify(block)
+            outcome = await self.verify(block)
         except PeerError as error:
             # A quorum sealed what we cannot reproduce: going on would mean another history.
             raise OperatingError(f"decided block {seal.height} fails here: {error}") from error

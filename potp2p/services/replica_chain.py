@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
-from potp2p.foundation.errors import PeerError
+from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import Digest, Height, NodeId, ValidatorIndex, View
 from potp2p.protocol.consensus.events import HeightStarted
 from potp2p.protocol.wire.blocks import RANK_NONE, Block, Seal
@@ -37,8 +37,10 @@ class ReplicaChain:
         """Execute a block on an overlay; False when a rule is broken."""
         await trio.lowlevel.checkpoint()
         try:
-            self.chain.verify(block)
+            await self.chain.verify(block)
         except PeerError as error:
+            if error.reason is RejectionReason.TOO_LATE:
+                return False
             kind = "proposal" if first_proposal else "prepared block"
             self.say("chain", f"refused a {kind} at {block.header.body.height}: {error}")
             return False

@@ -38,8 +38,8 @@ class _WrongRoots(AuthoringService):
 
     __slots__ = ()
 
-    def _build(self, height: Height, rank: Rank) -> AuthoredBody:
-        honest = super()._build(height, rank)
+    async def _build(self, height: Height, rank: Rank) -> AuthoredBody:
+        honest = await super()._build(height, rank)
         body = replace(honest.body, state_root=NOWHERE)
         signature = sign(self.keys, BODY_DOMAIN, self.chain.chain_id, encode(body))
         return replace(honest, body=body, author_signature=signature)

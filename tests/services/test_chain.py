@@ -95,8 +95,8 @@ async def test_every_field_of_a_body_is_checked_by_name(
     }
     for complaint, change in changes.items():
         with pytest.raises(PeerError, match=complaint):
-            chain.verify(resigned(frozen, block, change))
-    chain.verify(block)
+            await chain.verify(resigned(frozen, block, change))
+    await chain.verify(block)
 
 
 async def test_signature_and_frame_are_checked(frozen: World, autojump_clock: MockClock) -> None:
@@ -105,7 +105,7 @@ async def test_signature_and_frame_are_checked(frozen: World, autojump_clock: Mo
         block, header=replace(block.header, author_signature=Signature(b"\x01" * 64))
     )
     with pytest.raises(PeerError) as refused:
-        chain.verify(unsigned)
+        await chain.verify(unsigned)
     assert refused.value.reason is RejectionReason.BAD_SIGNATURE
     seats = len(chain.prospects.nodes)
     for change in (
@@ -113,10 +113,10 @@ async def test_signature_and_frame_are_checked(frozen: World, autojump_clock: Mo
         lambda frame: replace(frame, view=View(frame.view + 1)),
     ):
         with pytest.raises(PeerError) as refused:
-            chain.verify(framed(block, change))
+            await chain.verify(framed(block, change))
         assert refused.value.reason is RejectionReason.NOT_PRIMARY
     with pytest.raises(PeerError) as refused:
-        chain.verify(framed(block, lambda frame: replace(frame, reveal=OTHER)))
+        await chain.verify(framed(block, lambda frame: replace(frame, reveal=OTHER)))
     assert refused.value.reason is RejectionReason.BAD_PROOF
 
 
@@ -129,7 +129,7 @@ async def test_author_without_seat_or_rank_is_refused(
     signature = sign(stranger, BODY_DOMAIN, chain.chain_id, encode(body))
     forged = replace(block, header=replace(block.header, body=body, author_signature=signature))
     with pytest.raises(PeerError, match="without a seat"):
-        chain.verify(forged)
+        await chain.verify(forged)
 
 
 async def test_a_block_carries_the_very_seal_of_its_parent(
@@ -138,10 +138,10 @@ async def test_a_block_carries_the_very_seal_of_its_parent(
     block, chain = await next_block(frozen), judge(frozen).node.chain
     assert block.previous_seal is not None
     with pytest.raises(PeerError, match="parent's seal"):
-        chain.verify(replace(block, previous_seal=None))
+        await chain.verify(replace(block, previous_seal=None))
     fewer = replace(block.previous_seal, signatures=block.previous_seal.signatures[:-1])
     with pytest.raises(PeerError, match="parent's seal"):
-        chain.verify(replace(block, previous_seal=fewer))
+        await chain.verify(replace(block, previous_seal=fewer))
 
 
 def sealed_at(machine: Machine, height: int) -> SealedBlock:

@@ -6,9 +6,9 @@ stores an outcome. The same code puts a block together and checks one, so that a
 believe in a state that validators do not reproduce.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
@@ -48,7 +48,7 @@ from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
 from potp2p.protocol.ledger.transition import apply, decode_transaction, verify_transaction
-from potp2p.protocol.ledger.tree import NodeReader, update
+from potp2p.protocol.ledger.tree import NodeReader, updating
 from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
 from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
 from potp2p.protocol.wire.genesis import Genesis
@@ -56,6 +56,8 @@ from potp2p.protocol.wire.schema import encode
 
 TRANSACTION_OVERHEAD_BYTES: Final = 4
 """What one transaction adds to a block beside its bytes."""
+SLICE_TRANSACTIONS: Final = 64
+"""Two to three milliseconds of work, between which others get their turn."""
 BODY_RESERVE_BYTES: Final = 1 << 14
 """Room in a block for header, seal and signatures."""
 
@@ -75,6 +77,15 @@ class Outcome:
     refused: tuple[tuple[bytes, PeerError], ...]
     records: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
     """The decoded form of the state's writes."""
+
+
+Slices: TypeAlias = Generator[None, None, Outcome]
+"""
+A block's execution, cut where others may have their turn.
+
+It is one function of the state under the last decided block: whoever lets others work in between
+drops it when that block is no longer the last.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +196,21 @@ class Ledger:
         transactions_max: int = BLOCK_TRANSACTIONS_MAX,
     ) -> Outcome:
         """Put a block together: take what applies, in order, up to the limits."""
+        return whole(
+            self.assembling(parent, height, author, rank, candidates, verified, transactions_max)
+        )
+
+    def assembling(  # noqa: PLR0913
+        self,
+        parent: Header | None,
+        height: Height,
+        author: NodeId,
+        rank: Rank,
+        candidates: Sequence[bytes],
+        verified: Verified,
+        transactions_max: int = BLOCK_TRANSACTIONS_MAX,
+    ) -> Slices:
+        """Put a block together in slices."""
         return self._run(
             parent,
             height,
@@ -206,6 +232,18 @@ class Ledger:
         verified: Verified,
     ) -> Outcome:
         """Check a block: raise PeerError if any of its transactions does not apply."""
+        return whole(self.executing(parent, height, author, rank, transactions, verified))
+
+    def executing(  # noqa: PLR0913
+        self,
+        parent: Header | None,
+        height: Height,
+        author: NodeId,
+        rank: Rank,
+        transactions: Sequence[bytes],
+        verified: Verified,
+    ) -> Slices:
+        """Check a block in slices."""
         return self._run(parent, height, author, rank, transactions, verified, strict=True)
 
     def _open(self, state: State, parent: Header | None) -> Height:
@@ -228,7 +266,7 @@ class Ledger:
         *,
         strict: bool,
         transactions_max: int = BLOCK_TRANSACTIONS_MAX,
-    ) -> Outcome:
+    ) -> Slices:
         state = self.state()
         seats = state.chain().seats
         if self._open(state, parent) != height:
@@ -236,7 +274,9 @@ class Ledger:
         revealer = None if parent is None else seats[parent.frame.primary].node
         context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
         batch = _Batch(state, context, verified, transactions_max)
-        for encoded in candidates:
+        for place, encoded in enumerate(candidates):
+            if place % SLICE_TRANSACTIONS == SLICE_TRANSACTIONS - 1:
+                yield
             if strict:
                 batch.take(encoded)
             elif batch.has_room(encoded):
@@ -245,8 +285,9 @@ class Ledger:
         receipts = _do_duties(state, context)
         verify_conserved(state.overlay, self._first_supply)
         writes = state.overlay.encoded_writes()
+        yield
         self._tree.turn(self.state_root)
-        root, node_writes = update(self._tree, self.state_root, writes)
+        root, node_writes = yield from updating(self._tree, self.state_root, writes)
         return Outcome(
             state_root=root,
             state_writes=writes,
@@ -256,6 +297,22 @@ class Ledger:
             refused=tuple(batch.refused),
             records=state.overlay.records(),
         )
+
+
+def whole(slices: Slices) -> Outcome:
+    """Do all of it at once."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return outcome_of(end)
+
+
+def outcome_of(end: StopIteration) -> Outcome:
+    """Return what the last slice came to."""
+    outcome: object = end.value
+    assert isinstance(outcome, Outcome)
+    return outcome
 
 
 @dataclass(slots=True)

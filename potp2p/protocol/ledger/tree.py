@@ -7,9 +7,9 @@ Nodes are stored by their path (depth and prefix bits), one version only. An upd
 and its result depends on the contents alone, never on the order of writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, cast
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import Digest
@@ -19,6 +19,8 @@ from potp2p.protocol.wire.schema import Many
 
 EMPTY: Final = Digest(bytes(32))
 DEPTH_MAX: Final = 256
+SLICE_KEYS: Final = 256
+"""Two to three milliseconds of hashing."""
 _LEAF: Final = b"\x00"
 _INNER: Final = b"\x01"
 
@@ -82,12 +84,29 @@ def update(
     nodes: NodeReader, root: Digest, writes: Mapping[bytes, bytes | None]
 ) -> tuple[Digest, dict[bytes, bytes | None]]:
     """Write and delete keys in one batch; returns the new root and the nodes to store or delete."""
-    if not writes:
-        return root, {}
+    slices = updating(nodes, root, writes)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return cast("tuple[Digest, dict[bytes, bytes | None]]", end.value)
+
+
+def updating(
+    nodes: NodeReader, root: Digest, writes: Mapping[bytes, bytes | None]
+) -> Generator[None, None, tuple[Digest, dict[bytes, bytes | None]]]:
+    """
+    Do the same in slices, after each of which others may have their turn.
+
+    Neighbours in the tree go together, so that a cut costs one path and no more.
+    """
     batch = _Update(nodes)
     items = sorted(_item_of(key, value) for key, value in writes.items())
-    subtree = _update_subtree(batch, 0, 0, root, items)
-    return subtree.digest, batch.writes
+    for start in range(0, len(items), SLICE_KEYS):
+        if start:
+            yield
+        root = _update_subtree(batch, 0, 0, root, items[start : start + SLICE_KEYS]).digest
+    return root, batch.writes
 
 
 def prove(nodes: NodeReader, root: Digest, key: bytes) -> Proof:
