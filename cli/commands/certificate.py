@@ -59,7 +59,8 @@ def verify(
         typer.Option(
             "--validator",
             metavar="HEX",
-            help="Key of a validator, in seat order; repeated. [default: those of the genesis]",
+            help="Key of a validator of its epoch, in seat order; repeated. "
+            "[default: what the file shows, from the genesis on]",
         ),
     ] = None,
     datadir: DataFolder = None,

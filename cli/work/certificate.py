@@ -1,27 +1,28 @@
 """Certificate commands."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from cli.exits import UsageError
 from cli.output import print_document, print_lines, say
 from cli.work.identity import Access, client_of, genesis_on_disk, read_chain_id
-from potp2p.client.certificates import VerifiedCertificate, verify_certificate_file
+from potp2p.client.certificates import (
+    FILE_BYTES_MAX,
+    VerifiedCertificate,
+    verify_certificate_file,
+    verify_from_genesis,
+)
 from potp2p.client.genesis import chain_id_of
+from potp2p.client.light import trust_in
 from potp2p.client.session import Client
 from potp2p.foundation.errors import ConfigurationError, MissingError, PeerError
 from potp2p.foundation.limits import NODE_ID_BYTES
-from potp2p.foundation.types import ChainId, Height, NodeId
+from potp2p.foundation.types import Height, NodeId
 from potp2p.protocol.crypto.identity import account_of, encode_address
-from potp2p.protocol.wire.genesis import Genesis
-from potp2p.protocol.wire.schema import decode
-
-FILE_BYTES_MAX: Final = 1 << 20
-"""A header, a seal of 100 signatures and 64 draws of 16 steps stay below 100 KB."""
+from potp2p.protocol.ledger.heights import epoch_of
 
 Document = dict[str, object]
 
@@ -61,7 +62,7 @@ async def _list(access: Access, last: int) -> list[Document]:
 async def _verified(client: Client, height: Height) -> VerifiedCertificate:
     """Fetch a file, then check it as a stranger would."""
     encoded = await client.certificate(height)
-    return verify_certificate_file(encoded, client.trust.chain_id, client.validators)
+    return _judged(client, encoded, height)
 
 
 def export_certificate(access: Access, height: int, out: Path, *, json_output: bool) -> None:
@@ -80,16 +81,23 @@ def export_certificate(access: Access, height: int, out: Path, *, json_output: b
 async def _export(access: Access, height: Height) -> tuple[bytes, VerifiedCertificate]:
     async with client_of(access) as client:
         encoded = await client.certificate(height)
-        found = verify_certificate_file(encoded, client.trust.chain_id, client.validators)
-        return encoded, found
+        return encoded, _judged(client, encoded, height)
     raise AssertionError("the client's context returns or raises")
+
+
+def _judged(client: Client, encoded: bytes, height: Height) -> VerifiedCertificate:
+    """Check a file by the seats that the client followed to its epoch."""
+    epoch = epoch_of(height, client.genesis.consensus)
+    return verify_certificate_file(
+        encoded, client.trust.chain_id, client.trust.validators_of(epoch)
+    )
 
 
 def verify_certificate(
     access: Access, file: Path, keys: Sequence[str], *, json_output: bool
 ) -> None:
     """Check one file; what does not hold is an error of exit code 3."""
-    chain_id, validators = _trusted(access, keys)
+    judge = _judge(access, keys)
     try:
         with file.open("rb") as opened:
             encoded = opened.read(FILE_BYTES_MAX + 1)
@@ -98,7 +106,7 @@ def verify_certificate(
     if len(encoded) > FILE_BYTES_MAX:
         raise ConfigurationError(f"{file}: larger than a certificate can be")
     try:
-        found = verify_certificate_file(encoded, chain_id, validators)
+        found = judge(encoded)
     except PeerError as error:
         raise ConfigurationError(f"{file}: does not hold: {error.detail}") from error
     if json_output:
@@ -107,17 +115,18 @@ def verify_certificate(
         print_lines(_sentence(found))
 
 
-def _trusted(access: Access, keys: Sequence[str]) -> tuple[ChainId, tuple[NodeId, ...]]:
-    """Return whose seal counts: the keys given, else those of the genesis document."""
+def _judge(access: Access, keys: Sequence[str]) -> Callable[[bytes], VerifiedCertificate]:
+    """Return the check: by the keys given, its epoch's; else by its links from the genesis on."""
     document = genesis_on_disk(access)
     expected = read_chain_id(access.chain_id)
     if keys and (expected is not None or document is not None):
         chain_id = expected if expected is not None else chain_id_of(document or b"")
-        return chain_id, tuple(_read_key(key) for key in keys)
+        validators = tuple(_read_key(key) for key in keys)
+        return lambda encoded: verify_certificate_file(encoded, chain_id, validators)
     if document is None:
         raise UsageError("give --genesis FILE, or --chain-id HEX and every --validator HEX")
-    genesis = decode(Genesis, document)
-    return chain_id_of(document), tuple(each.node for each in genesis.validators)
+    trust, _ = trust_in(document)
+    return lambda encoded: verify_from_genesis(encoded, trust)
 
 
 def _read_key(text: str) -> NodeId:

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import trio
 
-from potp2p.client.certificates import verify_certificate_file
+from potp2p.client.certificates import verify_certificate_file, with_links
+from potp2p.client.epochs import EpochReader
 from potp2p.client.light import Proved, Trust, trust_in, verify_reply
 from potp2p.client.model import write_model_folder
 from potp2p.client.package import Package
@@ -28,7 +29,7 @@ from potp2p.foundation.errors import (
     PeerError,
     UnreachableError,
 )
-from potp2p.foundation.limits import BLOB_BYTES_MAX, SUBMIT_SECONDS
+from potp2p.foundation.limits import BLOB_BYTES_MAX, EPOCHS_PER_FILE_MAX, SUBMIT_SECONDS
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     AccountId,
@@ -42,6 +43,7 @@ from potp2p.foundation.types import (
 from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.heights import epoch_of
 from potp2p.protocol.ledger.keys import account_key, chain_key, task_key
 from potp2p.protocol.ledger.records import Account, Chain, Task, TaskStatus
 from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
@@ -50,7 +52,15 @@ from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.manifests import MODEL_FILE
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import CancelTask, Paid, SubmitTask, Transaction, Transfer
+from potp2p.protocol.wire.transactions import (
+    Bond,
+    CancelTask,
+    Paid,
+    SubmitTask,
+    Transaction,
+    Transfer,
+    Unbond,
+)
 from potp2p.storage.blobs import BlobFiles
 
 CONNECT_SECONDS = 20.0
@@ -88,7 +98,7 @@ class Client:
 
     @property
     def validators(self) -> tuple[NodeId, ...]:
-        """Return the validators that answers are checked against."""
+        """Return the newest validators that are known."""
         return self.trust.validators
 
     async def query(self, key: bytes) -> Proved:
@@ -104,11 +114,13 @@ class Client:
                 )
                 if not answer:
                     raise UnreachableError("no block is decided yet")
-                proved = verify_reply(self.trust, key, decode(QueryReply, answer))
+                reply = decode(QueryReply, answer)
+                await self._follow(peer, reply.header.body.height)
+                proved = verify_reply(self.trust, key, reply)
             except PeerError as error:
                 self.network.directory.penalise(peer, error)
                 failures.append(str(error))
-            except UnreachableError as error:
+            except (MissingError, UnreachableError) as error:
                 failures.append(str(error))
             else:
                 height = proved.header.body.height
@@ -129,6 +141,7 @@ class Client:
     async def certificate(self, height: Height) -> bytes:
         """Return a height's certificate file, verified; MissingError where there is none."""
         failure = "no peer connected"
+        epoch = epoch_of(height, self.genesis.consensus)
         for peer in dict.fromkeys((*self.network.directory.peers(), *self.validators)):
             try:
                 answer = await self.network.streams.request(
@@ -137,15 +150,26 @@ class Client:
                     encode(CertificateRequest(height)),
                     deadline_seconds=QUERY_SECONDS,
                 )
-                verify_certificate_file(answer, self.trust.chain_id, self.validators)
+                await self._follow(peer, height)
+                verify_certificate_file(
+                    answer, self.trust.chain_id, self.trust.validators_of(epoch)
+                )
+                if epoch <= EPOCHS_PER_FILE_MAX:
+                    links = await EpochReader(self.network.streams).path(peer, epoch)
+                    answer = with_links(answer, self.trust, links)
             except PeerError as error:
                 self.network.directory.penalise(peer, error)
                 failure = str(error)
-            except UnreachableError as error:
+            except (MissingError, UnreachableError) as error:
                 failure = str(error)
             else:
                 return answer
         raise MissingError(f"no certificate of height {height}: {failure}")
+
+    async def _follow(self, peer: NodeId, height: Height) -> None:
+        """Learn who sealed a height, from the peer that speaks of it."""
+        epoch = epoch_of(height, self.genesis.consensus)
+        self.trust = await EpochReader(self.network.streams).follow(self.trust, peer, epoch)
 
     async def account(self, account: AccountId) -> Account:
         """Return an account; one that nobody has paid yet is empty."""
@@ -161,6 +185,14 @@ class Client:
     async def transfer(self, recipient: AccountId, amount: Amount, fee: Amount) -> Digest:
         """Pay an account; returns the transaction id once it stands on the chain."""
         return await self._send(Transfer(recipient, amount), Amount(amount + fee), fee)
+
+    async def bond(self, beneficiary: AccountId, amount: Amount, fee: Amount) -> Digest:
+        """Lock money as anyone's bond; returns once it stands on the chain."""
+        return await self._send(Bond(beneficiary, amount), Amount(amount + fee), fee)
+
+    async def unbond(self, amount: Amount, fee: Amount) -> Digest:
+        """Ask for own bond back; a seat is left for it, with the epoch."""
+        return await self._send(Unbond(amount), fee, fee)
 
     async def submit_task(self, package: Package, budget: Amount, fee: Amount) -> TaskId:
         """Escrow a budget for a package; the caller keeps serving it until it is attested."""

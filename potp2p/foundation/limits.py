@@ -56,6 +56,8 @@ EPOCHS_PER_REQUEST_MAX: Final = 64
 """Links between sets of 100 validators take 11 KB each: one reply stays within a frame."""
 EVIDENCE_HELD_MAX: Final = 128
 """Proofs of double signatures that one node goes on about: one suffices for each offender."""
+EPOCHS_PER_FILE_MAX: Final = 1_024
+"""Links that an exported certificate carries: beyond, it is checked from its epoch's keys."""
 SETS_KEPT_MAX: Final = 1_024
 """Epochs within the unbonding time: as many past sets of 100 nodes fill 3 MB of state."""
 AUTHORS_RANKED: Final = 3

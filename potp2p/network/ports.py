@@ -41,6 +41,8 @@ class StreamProtocol(StrEnum):
     """Request: a state record with its proof under a sealed header."""
     CERTIFICATES = "certificates"
     """Request: the certificate of a height with its proofs."""
+    EPOCHS = "epochs"
+    """Request: the headers that end epochs, with the seats that they announce."""
     SUBMIT = "submit"
     """Request: take this transaction."""
     SUBMIT_MANY = "submit-many"

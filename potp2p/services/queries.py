@@ -5,17 +5,31 @@ from dataclasses import dataclass
 import trio
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import NodeId
+from potp2p.foundation.types import Epoch, NodeId
 from potp2p.network.ports import StreamProtocol, Streams
 from potp2p.protocol.incentives.lottery import prove_ranking
 from potp2p.protocol.ledger.epochs import weights_of
+from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.records import CycleWeights
 from potp2p.protocol.ledger.tree import prove
 from potp2p.protocol.wire.blocks import Block, Seal
-from potp2p.protocol.wire.certificates import Certificate, CertificateFile, CertificateRequest
+from potp2p.protocol.wire.certificates import (
+    Certificate,
+    CertificateFile,
+    CertificateRequest,
+    EpochLink,
+    EpochsReply,
+    EpochsRequest,
+    ValidatorSet,
+)
 from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.services.chain import ChainService, certificate_name, weights_name
+from potp2p.services.chain import (
+    ChainService,
+    certificate_name,
+    validators_name,
+    weights_name,
+)
 from potp2p.storage.ports import ChainStore
 
 
@@ -32,11 +46,30 @@ class QueryService:
         self.streams.serve(StreamProtocol.GENESIS, self.answer_genesis)
         self.streams.serve(StreamProtocol.QUERY, self.answer_query)
         self.streams.serve(StreamProtocol.CERTIFICATES, self.answer_certificate)
+        self.streams.serve(StreamProtocol.EPOCHS, self.answer_epochs)
 
     async def answer_genesis(self, _peer: NodeId, _body: bytes) -> bytes:
         """Serve the genesis document: a newcomer knows only an address."""
         await trio.lowlevel.checkpoint()
         return self.genesis
+
+    async def answer_epochs(self, _peer: NodeId, body: bytes) -> bytes:
+        """Serve the ends of epochs in a row, as far as the chain and what is kept of it go."""
+        request = decode(EpochsRequest, body)
+        consensus = self.chain.ledger.genesis.consensus
+        links: list[EpochLink] = []
+        for number in range(request.first, request.first + request.count):
+            await trio.lowlevel.checkpoint()
+            end = last_of(Epoch(number), consensus)
+            if end > self.chain.head.height:
+                break
+            stored = self.store.block(end)
+            seats = self.store.get_metadata(validators_name(Epoch(number + 1)))
+            if stored is None or seats is None:
+                break
+            header, seal = decode(Block, stored[0]).header, decode(Seal, stored[1])
+            links.append(EpochLink(header, seal, decode(ValidatorSet, seats)))
+        return encode(EpochsReply(tuple(links)))
 
     async def answer_certificate(self, _peer: NodeId, body: bytes) -> bytes:
         """Serve the certificate of a height with header, seal and the proofs of its draws."""
@@ -61,6 +94,7 @@ class QueryService:
                 decode(Block, stored[0]).header,
                 decode(Seal, stored[1]),
                 prove_ranking(certificate, weights_of(decode(CycleWeights, weights))),
+                (),
             )
         )
 

@@ -9,11 +9,19 @@ blocks in between lead down to it by their parents' hashes, and the trusted hash
 from collections.abc import Sequence
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import ChainId, Digest, Height, NodeId, TrustedCheckpoint
+from potp2p.foundation.types import (
+    ChainId,
+    Digest,
+    Epoch,
+    Height,
+    NodeId,
+    TrustedCheckpoint,
+)
 from potp2p.protocol.ledger.heights import epoch_of, last_of
 from potp2p.protocol.ledger.seats import validators_hash
 from potp2p.protocol.ledger.validity import block_hash, verify_seal
 from potp2p.protocol.wire.blocks import Header
+from potp2p.protocol.wire.certificates import EpochLink
 from potp2p.protocol.wire.genesis import ConsensusParameters
 from potp2p.protocol.wire.snapshots import SnapshotOffer, TrustPath
 
@@ -42,21 +50,34 @@ def verify_path(
     nodes: Sequence[NodeId] = _announced(header, path.validators.nodes)
     for link in path.links:
         epoch = epoch_of(Height(header.body.height + 1), consensus)
-        seal, body = link.seal, link.header.body
-        if body.height != last_of(epoch, consensus) or body.height > target:
-            raise PeerError(RejectionReason.BAD_PROOF, "link that does not end the epoch")
-        if (seal.height, seal.epoch) != (body.height, epoch):
-            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
-        if seal.block_hash != block_hash(link.header):
-            raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another header")
-        verify_seal(seal, nodes, chain_id)
+        if link.header.body.height > target:
+            raise PeerError(RejectionReason.BAD_PROOF, "link above the target")
+        nodes = verify_link(link, epoch, nodes, consensus, chain_id)
         header = link.header
-        nodes = _announced(header, link.validators.nodes)
     if not path.links and epoch_of(Height(start.height + 1), consensus) != epoch_of(
         target, consensus
     ):
         raise PeerError(RejectionReason.BAD_PROOF, "path that leads nowhere")
     return header, nodes
+
+
+def verify_link(
+    link: EpochLink,
+    epoch: Epoch,
+    nodes: Sequence[NodeId],
+    consensus: ConsensusParameters,
+    chain_id: ChainId,
+) -> Sequence[NodeId]:
+    """Return the seats after an epoch; raises unless its own seats sealed the announcement."""
+    seal, body = link.seal, link.header.body
+    if body.height != last_of(epoch, consensus) or body.epoch != epoch:
+        raise PeerError(RejectionReason.BAD_PROOF, "link that does not end the epoch")
+    if (seal.height, seal.epoch) != (body.height, epoch):
+        raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another height")
+    if seal.block_hash != block_hash(link.header):
+        raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another header")
+    verify_seal(seal, nodes, chain_id)
+    return _announced(link.header, link.validators.nodes)
 
 
 def verify_offer(

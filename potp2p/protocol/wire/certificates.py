@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from potp2p.foundation.limits import AUTHORS_RANKED, EPOCHS_PER_REQUEST_MAX, VALIDATORS_MAX
+from potp2p.foundation.limits import (
+    AUTHORS_RANKED,
+    EPOCHS_PER_FILE_MAX,
+    EPOCHS_PER_REQUEST_MAX,
+    VALIDATORS_MAX,
+)
 from potp2p.protocol.wire.blocks import Header, Seal
 from potp2p.protocol.wire.fields import (
     AmountField,
@@ -107,13 +112,16 @@ class CertificateRequest:
 @dataclass(frozen=True, slots=True)
 class CertificateFile:
     """
-    What an export holds: it is checked offline from the validators' keys of its epoch alone.
+    What an export holds: checked offline from the genesis document, or its epoch's keys alone.
 
     The header commits to the certificate's hash and to the chain before it; the seal is a quorum's
-    signature on that header; the draws redo the lottery under the certificate's weights root.
+    signature on that header; the draws redo the lottery under the certificate's weights root. The
+    links lead from the seats of the genesis document to those of the header's epoch.
     """
 
     certificate: Certificate
     header: Header
     seal: Seal
     draw: DrawProof
+    links: Annotated[tuple[EpochLink, ...], Many(EPOCHS_PER_FILE_MAX)]
+    """Of every epoch before the header's; empty on the network, and where they are too many."""
