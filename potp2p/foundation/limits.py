@@ -306,6 +306,10 @@ SNAPSHOT_CHUNKS_MAX: Final = 1 << 14
 """16 GiB of state; a manifest of their digests still fits one message."""
 SNAPSHOT_REST: Final = 20
 """A dump that took so many seconds is followed by this many times as long without one."""
+SNAPSHOT_PAUSE_SECONDS: Final = 10.0
+"""Least time without one: networks without block interval pass a hundred heights in seconds."""
+SNAPSHOTS_BEGUN_MAX: Final = 2
+"""Unfinished downloads that are kept: one liar's snapshot does not cost a true one's progress."""
 SNAPSHOT_PEERS_MAX: Final = 16
 SNAPSHOT_REQUESTS_MAX: Final = 4
 SNAPSHOT_REQUEST_SECONDS: Final = 30.0

@@ -15,6 +15,7 @@ from potp2p.foundation.errors import MissingError, PeerError, RejectionReason
 from potp2p.foundation.limits import (
     EPOCHS_PER_REQUEST_MAX,
     SNAPSHOT_BLOCKS,
+    SNAPSHOT_PAUSE_SECONDS,
     SNAPSHOT_REQUEST_SECONDS,
     SNAPSHOT_REST,
     SNAPSHOTS_KEPT,
@@ -72,7 +73,7 @@ class SnapshotService:
             start = trio.current_time()
             if await self.snapshots.dump(self.chain.chain_id, height):
                 seconds = trio.current_time() - start
-                rested = trio.current_time() + SNAPSHOT_REST * seconds
+                rested = trio.current_time() + max(SNAPSHOT_PAUSE_SECONDS, SNAPSHOT_REST * seconds)
                 self.say("chain", f"snapshot of height {height} in {seconds:.1f} s")
                 await self._forget_old()
 

@@ -16,7 +16,12 @@ from typing import Final
 import trio
 
 from potp2p.foundation.errors import MissingError, OperatingError, PeerError, RejectionReason
-from potp2p.foundation.limits import CHUNK_BYTES, MESSAGE_BYTES_MAX, SNAPSHOT_CHUNKS_MAX
+from potp2p.foundation.limits import (
+    CHUNK_BYTES,
+    MESSAGE_BYTES_MAX,
+    SNAPSHOT_CHUNKS_MAX,
+    SNAPSHOTS_BEGUN_MAX,
+)
 from potp2p.foundation.types import ChainId, Digest, Height
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.keys import chain_key
@@ -112,6 +117,11 @@ class SnapshotFolder:
         """Return the place where a snapshot's chunks gather; what is there stays after a stop."""
         folder = self.folder / f"{_INCOMING}{manifest_digest(manifest).hex()}"
         with operating(folder, "create the folder"):
+            begun = (
+                sorted(self.folder.glob(f"{_INCOMING}*"), key=_age) if not folder.exists() else []
+            )
+            for old in begun[: len(begun) + 1 - SNAPSHOTS_BEGUN_MAX]:
+                shutil.rmtree(old, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return IncomingSnapshot(self.environment, folder, manifest)
 
@@ -200,6 +210,10 @@ class IncomingSnapshot:
         if sha256(content) != self.manifest.chunk_digest(index):
             raise OperatingError(f"{self.folder}: chunk {index} is damaged; remove the folder")
         return content
+
+
+def _age(folder: Path) -> float:
+    return folder.stat().st_mtime
 
 
 def _chunk_name(index: int) -> str:

@@ -307,6 +307,7 @@ async def test_snapshots_are_made_at_checkpoints_and_only_the_newest_are_kept(
     hub = MemoryHub()
     network = hub.attach(key_of("maker").node_id)
     monkeypatch.setattr("potp2p.services.snapshots.SNAPSHOT_REST", 0)
+    monkeypatch.setattr("potp2p.services.snapshots.SNAPSHOT_PAUSE_SECONDS", 0)
     service = SnapshotService(
         chain.genesis, maker.service, maker.store, maker.snapshots, network, note, blocks=10
     )

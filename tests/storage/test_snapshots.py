@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from potp2p.foundation.errors import MissingError, PeerError, RejectionReason
-from potp2p.foundation.limits import CHUNK_BYTES
+from potp2p.foundation.limits import CHUNK_BYTES, SNAPSHOTS_BEGUN_MAX
 from potp2p.foundation.types import ChainId, Digest, Height
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
@@ -243,6 +243,18 @@ async def test_chunks_are_checked_one_by_one_and_survive_an_interruption(
         assert again.missing() == ()
         await again.discard()
         assert snapshots.heights() == ()
+
+
+async def test_unfinished_downloads_are_bounded_in_number(chain: MadeChain, tmp_path: Path) -> None:
+    offer, chunks, _ = await dumped(tmp_path / "a", chain)
+    async with at_genesis(tmp_path / "b", chain) as store:
+        snapshots = folder_of(store, tmp_path / "b")
+        for size in range(5):
+            snapshots.incoming(replace(manifest_of(chain, offer, chunks), size=size))
+            assert len(list(snapshots.folder.iterdir())) <= SNAPSHOTS_BEGUN_MAX
+        last = replace(manifest_of(chain, offer, chunks), size=4)
+        await snapshots.incoming(last).put(0, chunks[0])
+        assert snapshots.incoming(last).missing() == (1,), "progress of the newest is lost"
 
 
 async def test_a_growing_map_ends_a_long_read_and_waits_for_it(tmp_path: Path) -> None:
