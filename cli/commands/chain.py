@@ -100,9 +100,15 @@ def repair(
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="Put damaged files aside without asking.")
     ] = False,
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway", help="Also when nothing looks damaged: the disk is a copy or a backup."
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Explain a validator's log of signatures, and put it aside where it is damaged."""
     from cli.work.repair import repair_records
 
-    repair_records(datadir, yes=yes, json_output=json_output)
+    repair_records(datadir, yes=yes, anyway=anyway, json_output=json_output)

@@ -11,20 +11,21 @@ from potp2p.settings.paths import node_paths
 Document = dict[str, object]
 
 
-def repair_records(datadir: Path | None, *, yes: bool, json_output: bool) -> None:
-    """Say what was found; put aside what is damaged."""
+def repair_records(datadir: Path | None, *, yes: bool, anyway: bool, json_output: bool) -> None:
+    """Say what was found; put aside what is damaged, or whatever is there if asked to."""
     folder = node_paths(datadir).data
     found = examine(folder)
-    if found.faults and not yes:
+    is_due = bool(found.faults) or anyway
+    if is_due and not yes:
         _ask(found, json_output=json_output)
-    kept = str(mend(folder).kept) if found.faults else None
+    kept = str(mend(folder).kept) if is_due else None
     if json_output:
         print_document(repair_document(found, kept))
         return
-    if not found.faults or yes:
+    if not is_due or yes:
         print_lines(*finding_lines(found))
     if kept is None:
-        print_lines("Nothing to repair.")
+        print_lines("Nothing to repair. Of a restored backup or a copied disk, say --anyway.")
     else:
         print_lines(
             f"mended     the old files are kept in {kept}",
@@ -58,7 +59,8 @@ def finding_lines(found: Examination) -> list[str]:
 
 def _ask(found: Examination, *, json_output: bool) -> None:
     if json_output or not is_person_there():
-        raise UsageError(f"{found.faults[0]}; give --yes to put the damaged files aside")
+        reason = found.faults[0] if found.faults else "nobody is here to ask"
+        raise UsageError(f"{reason}; give --yes to put log and record aside")
     lines = [
         *finding_lines(found),
         "What this key signed last is not known. The files can be put aside, nothing is deleted;",

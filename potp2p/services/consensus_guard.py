@@ -137,7 +137,7 @@ class SigningGuard:
         if self.last is None or found.place > self.last.place:
             self._note(found)
         elif found.place == self.last.place and found != self.last:
-            raise UnsafeError(f"journal and safety record differ at {found.place}")
+            raise UnsafeError(f"journal and safety record differ at {found.place}; {REPAIR_HINT}")
 
     def is_last(self, statement: Statement) -> bool:
         """Tell whether this is the very statement that was signed last."""

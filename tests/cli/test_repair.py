@@ -59,6 +59,20 @@ def test_repair_prints_one_document_and_keeps_the_old_files(
     assert run(["chain", "repair", "--datadir", str(folder)]) == 0
 
 
+def test_owner_of_a_restored_backup_may_give_its_whole_memory_up(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["chain", "repair", "--datadir", str(folder), "--anyway"]) == 2
+    assert "give --yes" in capsys.readouterr().err
+    assert run(["chain", "repair", "--datadir", str(folder), "--anyway", "--yes"]) == 0
+    capsys.readouterr()
+
+    assert run(["chain", "repair", "--datadir", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["record"] == "whole: silent until the epoch after the network is met again"
+    assert document["is_mended"] is False
+
+
 def test_folder_of_no_node_is_a_configuration_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
