@@ -17,6 +17,7 @@ from cli.commands import (
     start,
     status,
     task,
+    validator,
     wallet,
 )
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
@@ -40,6 +41,7 @@ application.command("simulate")(simulate.simulate)
 application.add_typer(wallet.application, name="wallet")
 application.add_typer(task.application, name="task")
 application.add_typer(certificate.application, name="certificate")
+application.add_typer(validator.application, name="validator")
 application.add_typer(chain.application, name="chain")
 application.add_typer(bench.application, name="bench")
 

@@ -44,8 +44,9 @@ from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.heights import epoch_of
-from potp2p.protocol.ledger.keys import account_key, chain_key, task_key
+from potp2p.protocol.ledger.keys import account_key, candidates_key, chain_key, task_key
 from potp2p.protocol.ledger.records import Account, Chain, Task, TaskStatus
+from potp2p.protocol.ledger.seat_records import Candidates
 from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
 from potp2p.protocol.wire.certificates import CertificateRequest
 from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
@@ -137,6 +138,11 @@ class Client:
     async def chain(self) -> Chain:
         """Return the record about the chain."""
         return _require(Chain, await self.query(chain_key()), "chain record")
+
+    async def candidates(self) -> Candidates:
+        """Return who asks for a seat in the next epoch."""
+        proved = await self.query(candidates_key())
+        return Candidates(()) if proved.value is None else decode(Candidates, proved.value)
 
     async def certificate(self, height: Height) -> bytes:
         """Return a height's certificate file, verified; MissingError where there is none."""

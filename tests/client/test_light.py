@@ -25,7 +25,6 @@ from potp2p.protocol.wire.certificates import (
 )
 from potp2p.protocol.wire.codec import encode_array
 from potp2p.protocol.wire.exchange import QueryReply, QueryRequest, Role
-from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.simulation.genesis import first_state, short_lived
 from tests.doubles.world import CLIENT_MONEY, FEE, World, key_of, open_world
@@ -145,11 +144,7 @@ HISTORY = 32
 async def grown(folder: Path) -> AsyncIterator[World]:
     """A network that got a fifth validator in its second or third epoch, and then stood still."""
 
-    def cheap(genesis: Genesis) -> Genesis:
-        money = replace(genesis.money, validator_bond=Amount(400 * POT))
-        return short_lived(replace(genesis, money=money))
-
-    async with open_world(folder, miners=0, change=cheap) as world:
+    async with open_world(folder, miners=0, change=short_lived) as world:
         world.add("validator-4", Role.VALIDATOR)
         await world.height(1)
         client = world.client()
@@ -244,12 +239,8 @@ async def test_what_is_asked_for_beyond_the_chain_is_not_there(
 async def test_a_client_of_the_first_epoch_follows_the_seats_and_believes_what_they_seal(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    def cheap(genesis: Genesis) -> Genesis:
-        money = replace(genesis.money, validator_bond=Amount(400 * POT))
-        return short_lived(replace(genesis, money=money))
-
     rig = key_of("miner-0")
-    async with open_world(tmp_path, validators=0, miners=0, seats=4, change=cheap) as world:
+    async with open_world(tmp_path, validators=0, miners=0, seats=4, change=short_lived) as world:
         world.first = first_state(world.genesis_bytes, [rig.node_id])
         for index in range(5):
             world.add(f"validator-{index}", Role.VALIDATOR)

@@ -24,14 +24,8 @@ FIFTH = key_of("validator-4")
 EPOCH_BLOCKS = 10
 
 
-def with_cheap_seats(genesis: Genesis) -> Genesis:
-    """Return short epochs and seats that the client can pay for."""
-    money = replace(genesis.money, validator_bond=Amount(400 * POT))
-    return short_lived(replace(genesis, money=money))
-
-
 def with_four_seats(genesis: Genesis) -> Genesis:
-    short = with_cheap_seats(genesis)
+    short = short_lived(genesis)
     return replace(short, consensus=replace(short.consensus, seats_max=4))
 
 
@@ -72,7 +66,7 @@ def has_sealed(world: World, node: NodeId) -> Callable[[], bool]:
 async def test_a_fifth_validator_bonds_gets_a_seat_and_votes_and_another_leaves_and_stops(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with open_world(tmp_path, miners=0, change=with_cheap_seats) as world:
+    async with open_world(tmp_path, miners=0, change=short_lived) as world:
         world.add("validator-4", Role.VALIDATOR)
         await world.height(2)
         assert FIFTH.node_id not in seats(world)
@@ -102,7 +96,7 @@ async def test_a_fifth_validator_bonds_gets_a_seat_and_votes_and_another_leaves_
 async def test_a_seat_that_changed_hands_is_remembered_by_who_restarts_between_two_epochs(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    async with open_world(tmp_path, miners=0, change=with_cheap_seats) as world:
+    async with open_world(tmp_path, miners=0, change=short_lived) as world:
         world.add("validator-4", Role.VALIDATOR)
         await world.height(1)
         send(world, key_of("client"), Bond(FIFTH.account, Amount(500 * POT)))
