@@ -8,7 +8,7 @@ RUN_ARGUMENTS ?=
 FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long fuzz lint format clean
+.PHONY: help setup demo test test-long fuzz mutants lint format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-long: setup  ## Run the tests that take minutes
 
 fuzz: setup  ## Fuzz every decoder of peers', disk and operators' bytes for FUZZ_SECONDS (600)
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(RUN_ARGUMENTS)
+
+mutants: setup  ## Plant bugs in copies of the consensus code and show which tests catch them
+	@$(BIN)/python -m tests.mutants $(RUN_ARGUMENTS)
 
 lint: setup  ## Lint, check formatting, types and import contracts
 	$(BIN)/ruff check

@@ -5,8 +5,8 @@ from typing import Final
 from tests.mutants.planting import Edit, Mutant
 
 CORE: Final = "protocol/consensus/"
-RULES: Final = "tests/protocol/consensus"
 MACHINE: Final = "tests/protocol/consensus/test_state_machine.py"
+RULES: Final = f"tests/protocol/consensus --ignore={MACHINE}"
 
 MUTANTS: Final = (
     # What two quorums of a height share, and what a view change carries over
@@ -54,8 +54,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "first instead of highest claim",
-        "twins",
-        "twins:7:400",
+        "rules",
+        RULES,
         (
             Edit(
                 CORE + "justification.py",
@@ -72,8 +72,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "claim believed without its certificate",
-        "campaign",
-        "core:4:400",
+        "rules",
+        RULES,
         (
             Edit(
                 CORE + "justification.py",
@@ -196,8 +196,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "one signer is enough to join",
-        "campaign",
-        "core:4:400",
+        "rules",
+        RULES,
         (
             Edit(
                 CORE + "views.py",
@@ -333,7 +333,7 @@ MUTANTS: Final = (
         "rank is not looked at",
         "rules",
         RULES,
-        (Edit(CORE + "voting.py", "return verdict.rank > at.better_rank", "return False"),),
+        (Edit(CORE + "voting.py", "return at.verdict.rank > at.better_rank", "return False"),),
     ),
     Mutant(
         "refusal kept after view 2",
@@ -415,17 +415,12 @@ MUTANTS: Final = (
     Mutant(
         "frame executed at its own height",
         "ledger",
-        "tests/protocol/ledger/test_epochs.py tests/protocol/ledger/test_block.py",
+        "tests/protocol/ledger/test_epochs.py tests/protocol/ledger/test_transfers.py",
         (
             Edit(
                 "protocol/ledger/block.py",
-                "            apply_frame(state, parent)\n"
-                "            height = Height(parent.body.height + 1)\n"
-                "        switch(state, height, self.genesis)\n",
-                "            height = Height(parent.body.height + 1)\n"
-                "        switch(state, height, self.genesis)\n"
-                "        if parent is not None:\n"
-                "            apply_frame(state, parent)\n",
+                "    state.put_chain(replace(chain, pending_tips=Amount(tips - half)))\n",
+                "    credit(state, payout_of(state, context.author), Amount(tips - half))\n",
             ),
         ),
     ),

@@ -56,6 +56,10 @@ class MismatchError(Exception):
     """A replacement does not match the sources exactly once."""
 
 
+class BrokenRunError(Exception):
+    """A layer ended without saying what it found: the bug is no bug but a syntax error, or so."""
+
+
 def replaced(edit: Edit, root: Path = ROOT) -> str:
     """Return the text of a file with the bug in it."""
     text = (root / "potp2p" / edit.path).read_text()
@@ -79,7 +83,7 @@ def copied() -> Iterator[Path]:
 
 def examine(root: Path, mutant: Mutant) -> Verdict:
     """Plant a bug in a copy, run its layer until the first failure, and take the bug out again."""
-    originals = {edit.path: (ROOT / "potp2p" / edit.path).read_text() for edit in mutant.edits}
+    originals = {edit.path: (root / "potp2p" / edit.path).read_text() for edit in mutant.edits}
     started = time.perf_counter()
     try:
         for edit in mutant.edits:
@@ -124,13 +128,17 @@ def _run(root: Path, mutant: Mutant) -> str:
         return f"no end within {LAYER_SECONDS_MAX} s"
     if result.returncode == 0:
         return ""
-    return _named(result.stdout) or f"exit {result.returncode}: {result.stderr.strip()[-120:]}"
+    found = _named(result.stdout)
+    if not found:
+        tail = (result.stdout + result.stderr).strip()[-400:]
+        raise BrokenRunError(f"{mutant.name}: exit {result.returncode}: {tail}")
+    return found
 
 
 def _named(output: str) -> str:
     """Return the failing test of pytest's summary, or what the hunt says."""
     for line in output.splitlines():
-        for mark in ("FAILED ", "ERROR ", "caught "):
+        for mark in ("FAILED ", "caught "):
             if line.startswith(mark):
                 return line.removeprefix(mark).split(" - ")[0].strip()
     return ""

@@ -28,6 +28,8 @@ class Authors:
     """Drawn from for each body."""
     credulous: bool = False
     """Validators let a body bind their vote before they have executed it."""
+    binding: bool = True
+    """False: every body comes too late to bind anyone, and in time for the primary."""
     _done: set[bytes] = field(default_factory=set[bytes])
 
     def bodies(
@@ -59,7 +61,7 @@ class Authors:
 
     def binds(self, body: Body) -> bool:
         """Tell whether a body in time makes a validator refuse worse ones."""
-        return body.valid or self.credulous
+        return self.binding and (body.valid or self.credulous)
 
     def heard(self, body: Body) -> BetterBodyHeard:
         """Return what the replica is told."""

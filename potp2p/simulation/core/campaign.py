@@ -16,6 +16,8 @@ Level = Literal["core", "twins"]
 FAILURES_SHOWN: Final = 10
 CONVERGENCE_MILLISECONDS_MAX: Final = 120_000
 """Twice the longest way of dispersed views back to one (consensus.md 4.1), with room."""
+HEIGHT_MILLISECONDS_MAX: Final = 20_000
+"""A height whose every liar leads a view of its own: f is at most 3 here."""
 MORE_HEIGHTS: Final = 10
 """Decided after healing, at least, before a seed counts as converged."""
 
@@ -37,8 +39,7 @@ class SeedReport:
     violations: tuple[str, ...]
     converged: bool
     converge_milliseconds: int
-    """From the end of all faults until every honest member had decided a block more than any had
-    by then; 0 where the run was over before."""
+    """From the end of all faults until every honest member had decided what any worked on then."""
     heights: int
     views_max: int
     """Highest view that sealed a block."""
@@ -74,19 +75,16 @@ def cluster_of(seed: int, plan: CorePlan) -> Cluster:
 
 
 def run_seed(seed: int, plan: CorePlan) -> SeedReport:
-    """Run one committee until it has healed and gone on."""
+    """Run one committee through its faults, heal it, and let it go on for ten heights or more."""
     cluster = cluster_of(seed, plan)
-    calm_at = cluster.faults.calm_at
-    cluster.run(plan.heights, until=calm_at)
-    top = max(member.height for member in cluster.members)
-    took = 0
-    converged = cluster.has_reached(plan.heights)
-    if not converged:
-        limit = calm_at + CONVERGENCE_MILLISECONDS_MAX
-        converged = cluster.resume(top, until=limit)
-        took = max(cluster.now - calm_at, 0)
-        goal = max(plan.heights, top + MORE_HEIGHTS)
-        converged = converged and cluster.resume(goal, until=limit + goal * 10_000)
+    cluster.run(max(plan.heights - MORE_HEIGHTS, 1), until=cluster.faults.calm_at)
+    cluster.calm_down()
+    calm_at, top = cluster.now, max(member.height for member in cluster.members)
+    limit = calm_at + CONVERGENCE_MILLISECONDS_MAX
+    converged = cluster.resume(top, until=limit)
+    took = cluster.now - calm_at
+    goal = max(plan.heights, top + MORE_HEIGHTS)
+    converged = converged and cluster.resume(goal, until=limit + goal * HEIGHT_MILLISECONDS_MAX)
     digest = sha256(cluster.trace.tobytes())
     return SeedReport(
         seed=seed,

@@ -10,7 +10,7 @@ lie says so by his own seat only.
 import heapq
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import TypeVar, assert_never
@@ -101,10 +101,10 @@ class Cluster:
         self.trace = array("Q")
         """Every delivery: time, sender, receiver, kind; every decision and crash."""
         self.accused: set[int] = set()
-        self.record = ChainRecord(self.size, has_authors=self.faults.authors)
+        self.record = ChainRecord(self.size, self.faults.authors, self.faults.skippers)
         twins = sorted(self.faults.twins)
         self.members = [
-            Member(name, seat, is_honest=seat not in self.faults.twins)
+            Member(name, seat, is_honest=seat not in self.faults.untrusted)
             for name, seat in enumerate([*range(self.size), *twins])
         ]
         self.honest = [
@@ -142,6 +142,12 @@ class Cluster:
             self.now, _, happening = heapq.heappop(heap)
             happening()
         return self.has_reached(heights)
+
+    def calm_down(self) -> None:
+        """End all faults of the network and of processes, whatever time it is."""
+        self.faults = replace(self.faults, calm_at=min(self.now, self.faults.calm_at))
+        self.weather.faults = self.faults
+        self.cut = None
 
     def has_reached(self, heights: int) -> bool:
         """Tell whether every honest member has decided a height."""
@@ -248,7 +254,7 @@ class Cluster:
         if self.authors is not None:
             ranking = turns.ranking(member.height, member.head)
             for delay, name, body in self.authors.bodies(member, ranking, len(self.members)):
-                self.plan(delay, partial(self._arrive, member, self.members[name], body))
+                self.plan(delay, partial(self.arrive, member, self.members[name], body))
         return start(
             self.size,
             member.seat,
@@ -287,14 +293,15 @@ class Cluster:
         ):
             return
         for delay in self.weather.delays(sender.name, receiver.name, self.now):
-            self.plan(delay, partial(self._arrive, sender, receiver, sent))
+            self.plan(delay, partial(self.arrive, sender, receiver, sent))
 
-    def _arrive(self, sender: Member, receiver: Member, letter: Letter) -> None:
+    def arrive(self, sender: Member, receiver: Member, letter: Letter) -> None:
+        """Hand a letter over, now or when its receiver goes on."""
         if not receiver.is_up:
             return
         if receiver.paused_until > self.now:
             wait = receiver.paused_until - self.now
-            self.plan(wait, partial(self._arrive, sender, receiver, letter))
+            self.plan(wait, partial(self.arrive, sender, receiver, letter))
             return
         self.deliveries += 1
         self.note(sender.name, receiver.name, letter.KIND)

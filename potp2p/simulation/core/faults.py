@@ -28,10 +28,19 @@ class Faults:
     """Seats that never speak."""
     twins: frozenset[int] = frozenset()
     """Seats with a second instance under the same key."""
+    liars: frozenset[int] = frozenset()
+    """Seats that lie with a single instance."""
     liar: str = ""
-    """How the seats of `twins` lie beside doubling, by name in `liars.LIARS`."""
+    """How the seats of `liars` and `twins` lie, by name in `liars.LIARS`."""
+    skippers: frozenset[int] = frozenset()
+    """Seats that, as primaries, propose their own body whatever they were sent."""
     authors: bool = False
     """Ranked bodies come: early, late, to few, twice, or broken."""
+
+    @property
+    def untrusted(self) -> frozenset[int]:
+        """Seats whose words bind nobody's honour."""
+        return self.twins | self.liars
 
 
 def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
@@ -53,7 +62,8 @@ def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
         pauses=some(0.2),
         skew=some(0.2),
         silent=liable if kind < 0.15 else frozenset(),
-        twins=liable if kind > 0.7 else frozenset(),
-        liar=random.choice(liars) if kind > 0.8 else "",
+        twins=liable if 0.7 < kind < 0.85 else frozenset(),
+        liars=liable if kind >= 0.85 else frozenset(),
+        liar=random.choice(liars) if kind > 0.77 else "",
         authors=some(0.3),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from potp2p.foundation.types import Digest, View
@@ -21,12 +22,14 @@ from potp2p.simulation.core.cluster import Cluster, Tamper
 from potp2p.simulation.core.letters import BlockFacts, Letter
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.messages import commit, prepare, view_change
+from potp2p.simulation.core.stubs import TIMING
 
+BRINK_MILLISECONDS = 150
 Named = TypeVar("Named", Prepare, Commit, Propose)
 
 
 def _is_liar(cluster: Cluster, member: Member) -> bool:
-    return member.seat in cluster.faults.twins or not member.is_honest
+    return member.seat in cluster.faults.untrusted
 
 
 def _signs(cluster: Cluster, sender: Member, letter: Letter) -> bool:
@@ -155,6 +158,18 @@ def status_liar(
     return letter
 
 
+def brinkman(cluster: Cluster, sender: Member, receiver: Member, letter: Letter) -> Letter | None:
+    """Propose just before the timers of the first view run out: prepared by some, by others not."""
+    if not isinstance(letter, Proposal) or not _signs(cluster, sender, letter):
+        return letter
+    if letter.statement.view > 0:
+        return letter
+    due = sender.decided_at + TIMING.block_interval + TIMING.view_timeout
+    wait = max(0, due - BRINK_MILLISECONDS - cluster.now)
+    cluster.plan(wait, partial(cluster.arrive, sender, receiver, letter))
+    return None
+
+
 LIARS: dict[str, Callable[[], Tamper]] = {
     "equivocator": Equivocator,
     "withholder": lambda: withholder,
@@ -164,4 +179,5 @@ LIARS: dict[str, Callable[[], Tamper]] = {
     "claim hider": lambda: claim_hider,
     "double voter": lambda: double_voter,
     "status liar": lambda: status_liar,
+    "brinkman": lambda: brinkman,
 }

@@ -19,6 +19,8 @@ class ChainRecord:
 
     size: int
     has_authors: bool
+    skippers: frozenset[int] = frozenset()
+    """Seats that frame no body but their own."""
     blocks: dict[Digest, BlockFacts] = field(default_factory=dict[Digest, BlockFacts])
     turns: dict[Digest, Turns] = field(default_factory=dict[Digest, Turns])
 
@@ -28,6 +30,8 @@ class ChainRecord:
     def frame(self, member: Member, request: RequestBlock) -> Digest:
         """Frame the best sound body that a primary holds, else an own one."""
         sound = [body for body in member.bodies.values() if body.valid]
+        if member.seat in self.skippers:
+            sound = []
         body = min(sound, key=lambda each: each.rank, default=None)
         rank = RANK_NONE if body is None else body.rank
         writer = (member.name,) if body is None else (body.author, body.variant)

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -141,7 +141,9 @@ class OneReplica(RuleBasedStateMachine):
         } | {
             each.signer
             for each in self.said
-            if isinstance(each, kind) and each.view == view and each.block_hash == block_hash
+            if isinstance(each, Prepare | Commit)
+            and isinstance(each, kind)
+            and (each.view, each.block_hash) == (view, block_hash)
         }
 
     def hear(self, message: SignedMessage) -> None:
@@ -302,10 +304,11 @@ class OneReplica(RuleBasedStateMachine):
 
 
 OneReplica.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
+    phases=[Phase.generate],
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

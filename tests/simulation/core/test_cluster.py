@@ -2,8 +2,6 @@
 
 import pytest
 
-from potp2p.foundation.types import View
-from potp2p.protocol.consensus.events import Timer, TimerFired
 from potp2p.simulation.core.cluster import Cluster
 from potp2p.simulation.core.faults import Faults
 from potp2p.simulation.core.liars import LIARS
@@ -71,39 +69,6 @@ def test_liars_of_a_third_neither_fork_nor_stop_the_rest(name: str, size: int) -
         cluster = Cluster(size, seed, faults, tamper=LIARS[name]())
         assert_safe_and_live(cluster)
         assert cluster.accused <= liars
-
-
-@pytest.mark.parametrize(("size", "views"), [(4, (0, 6, 10)), (7, (0, 1, 6, 9, 10))])
-def test_dispersed_views_meet_again_without_the_silent(size: int, views: tuple[int, ...]) -> None:
-    """Live replicas in views far apart, the rest silent, must all decide (consensus.md 4.1)."""
-    for seed in range(4):
-        silent = frozenset(range(len(views), size))
-        faults = Faults(calm_at=400_000, loss=0.05, silent=silent)
-        cluster = Cluster(size, seed, faults)
-        cluster.run(0, until=0)
-        for member, view in zip(cluster.members, views, strict=False):
-            at = member.replica.at
-            assert at is not None
-            while at.view < view:
-                at.timer_view = at.view
-                cluster.step(member, TimerFired(Timer.VIEW, at.facts.height, View(at.view)))
-
-        assert cluster.resume(3, until=200_000), (
-            f"seed {seed}: {[m.height for m in cluster.members]}"
-        )
-        assert cluster.oracle.violations == []
-
-
-@pytest.mark.parametrize("size", [4, 7])
-def test_long_partition_ends_soon_after_healing(size: int) -> None:
-    for seed in range(3):
-        cluster = Cluster(size, seed, Faults(calm_at=200_000, partitions=True, loss=0.05))
-        cluster.run(10_000, until=200_000)
-        healed_at = cluster.now
-        target = max(len(member.chain) for member in cluster.members) + 2
-
-        assert cluster.resume(target, until=healed_at + 70_000)
-        assert cluster.oracle.violations == []
 
 
 def test_healthy_committee_never_leaves_view_0() -> None:
