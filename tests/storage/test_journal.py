@@ -135,6 +135,23 @@ async def test_last_journal_is_whole_until_the_next_is_durable(tmp_path: Path) -
         assert read(path) == (SECOND,)
 
 
+async def test_many_begins_without_a_sync_leave_the_last_durable_journal_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal"
+    with JournalFile.open(path) as journal:
+        journal.append(FIRST)
+        await journal.sync()
+        before = path.read_bytes()
+        for _ in range(4):
+            journal.reset()
+            journal.append(SECOND)
+        await journal.sync()
+
+    assert path.read_bytes() == before
+    assert read(path) == (SECOND,)
+
+
 @pytest.mark.parametrize("kept", [*range(HEAD.size + 2), 4_096, 10_000])
 async def test_begin_that_was_torn_leaves_the_last_journal(tmp_path: Path, kept: int) -> None:
     """The file that is used next may hold any part of its new use over its old one."""
