@@ -73,6 +73,8 @@ class FaultyFiles:
     """An errno: nothing can be written or synced now."""
     torn: bool = False
     """A write that fails leaves its first half."""
+    fails_at_sync: bool = False
+    """Writes succeed, into a cache that never reaches the platters."""
     files: dict[Path, MemoryFile] = field(default_factory=dict[Path, MemoryFile])
     _opened: list[MemoryFile] = field(default_factory=list[MemoryFile])
 
@@ -108,7 +110,7 @@ class FaultyFiles:
             file.cached.extend(bytes(max(0, offset + len(written) - len(file.cached))))
             file.cached[offset : offset + len(written)] = written
 
-        if self.failing is not None:
+        if self.failing is not None and not self.fails_at_sync:
             if self.torn:
                 apply(content[: len(content) // 2])
             raise OSError(self.failing, "the disk refuses")

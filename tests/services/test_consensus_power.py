@@ -5,6 +5,7 @@ Journal, record and recovery are the real ones over a disk that forgets; the cha
 as one operation. After each cut the validator starts over what is left, and the network goes on.
 """
 
+import errno
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -240,9 +241,9 @@ def test_power_may_fail_at_every_operation_with_every_rest(seed: int, kept: Kept
         assert victim.boots == 2
 
 
-@pytest.mark.parametrize("torn", [False, True])
-def test_disk_that_fills_up_at_any_write_ends_the_service_and_a_start_with_room_goes_on(
-    torn: bool,
+@pytest.mark.parametrize("fault", ["full", "torn", "sync"])
+def test_disk_that_refuses_ends_the_service_before_a_word_and_a_later_start_goes_on(
+    fault: str,
 ) -> None:
     """The error of a write is the end of the process: nothing is said on its strength."""
     hub = MemoryHub()
@@ -254,7 +255,8 @@ def test_disk_that_fills_up_at_any_write_ends_the_service_and_a_start_with_room_
     async def fail() -> None:
         with ExitStack() as stack:
             service = victim.boot(stack)
-            files.failing, files.torn = 28, torn
+            files.failing = errno.EIO if fault == "sync" else errno.ENOSPC
+            files.torn, files.fails_at_sync = fault == "torn", fault == "sync"
             with pytest.RaisesGroup(OperatingError, flatten_subgroups=True):
                 await service.run()
         assert [each for each in hub.transits if each.sender == validator.key.node_id] == []
