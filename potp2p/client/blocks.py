@@ -14,6 +14,7 @@ from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import BlocksReply, BlocksRequest, SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
+    OFFERS_MAX,
     OffersRequest,
     SnapshotOffer,
     SnapshotOffers,
@@ -57,7 +58,7 @@ async def list_snapshots(client: Client) -> tuple[SnapshotOffer, ...]:
     failure = ""
     for peer in _peers(client):
         try:
-            request = encode(SnapshotRequest(OffersRequest()))
+            request = encode(SnapshotRequest(OffersRequest(OFFERS_MAX)))
             answer = await _ask(client, peer, StreamProtocol.SNAPSHOTS, request)
             offers = decode(SnapshotOffers, answer).offers if answer else ()
             for offer in offers:

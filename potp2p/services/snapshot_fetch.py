@@ -35,6 +35,7 @@ from potp2p.protocol.wire.exchange import (
 from potp2p.protocol.wire.genesis import ConsensusParameters
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
+    OFFERS_MAX,
     OffersRequest,
     SnapshotChunkRequest,
     SnapshotManifest,
@@ -123,7 +124,7 @@ class SnapshotFetcher:
         return self.directory.peers()[:SNAPSHOT_PEERS_MAX]
 
     async def _offers(self, peer: NodeId) -> tuple[SnapshotOffer, ...]:
-        answer = await self._ask(peer, OffersRequest())
+        answer = await self._ask(peer, OffersRequest(OFFERS_MAX))
         if not answer:
             return ()
         try:

@@ -28,6 +28,7 @@ from potp2p.protocol.wire.certificates import EpochLink, ValidatorSet
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
+    OFFERS_MAX,
     OffersRequest,
     SnapshotChunkRequest,
     SnapshotManifestRequest,
@@ -82,11 +83,11 @@ class SnapshotService:
         wanted = decode(SnapshotRequest, body).wanted
         await trio.lowlevel.checkpoint()
         match wanted:
-            case OffersRequest():
+            case OffersRequest(count):
                 newest = reversed(self.snapshots.heights())
                 offers = (self.snapshots.offer(height) for height in newest)
                 held = tuple(each for each in offers if each is not None)
-                return encode(SnapshotOffers(held[: 2 * SNAPSHOTS_KEPT]))
+                return encode(SnapshotOffers(held[:count]))
             case SnapshotManifestRequest(height):
                 self._pin(height)
                 return self.snapshots.manifest(height) or b""
@@ -111,7 +112,7 @@ class SnapshotService:
         since = trio.current_time() - PINNED_SECONDS
         for height in heights[:-SNAPSHOTS_KEPT]:
             is_pinned = self._asked.get(height, since) > since
-            if not is_pinned or height in heights[: -2 * SNAPSHOTS_KEPT]:
+            if not is_pinned or height in heights[:-OFFERS_MAX]:
                 self._asked.pop(height, None)
                 await self.snapshots.remove(height)
 

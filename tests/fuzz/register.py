@@ -46,6 +46,7 @@ DECODERS: Final[dict[str, str]] = {
     "potp2p/settings/configuration.py::_from_file": "settings file",
     "potp2p/settings/configuration.py::load_configuration": "settings in the environment",
     "potp2p/settings/keys.py::_parse": "key file",
+    "potp2p/settings/values.py::checkpoint_of_text": "settings file",
     "potp2p/storage/blob_folder.py::_blob_named": "name of a blob",
     "potp2p/storage/journal_frames.py::Form.frame_at": "journal file",
     "potp2p/storage/journal_frames.py::_form_of": "journal file",

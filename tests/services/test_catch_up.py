@@ -154,6 +154,19 @@ async def test_an_answer_to_another_question_costs_its_bearer(
     assert offenders(newcomer) == {liar.node}
 
 
+async def test_a_short_answer_may_not_be_longer_than_asked_either(
+    chain: MadeChain, autojump_clock: MockClock
+) -> None:
+    newcomer = newcomer_of(chain)
+    liar = Overflowing("liar", chain, newcomer.hub, claim=Height(10))
+    async with following(newcomer):
+        await newcomer.sync.heights.raised()
+        Archive("honest", chain, newcomer.hub)
+        await newcomer.until(BLOCKS)
+    assert [(each.first, each.count) for each in liar.asked][0] == (1, 10)
+    assert offenders(newcomer) == {liar.node}
+
+
 async def test_blocks_of_another_network_are_refused(
     chain: MadeChain, autojump_clock: MockClock
 ) -> None:
@@ -195,6 +208,7 @@ async def test_a_silent_peer_costs_a_moment_and_then_the_others_are_asked(
         seconds = await newcomer.until(BLOCKS)
     assert silent.asked
     assert seconds < HEDGE_SECONDS + 3
+    assert silent.node not in newcomer.sync.heights.above(Height(1)), "it would be asked again"
     newcomer.assert_follows(chain)
     assert not newcomer.hub.penalties, "slow is no lie"
 

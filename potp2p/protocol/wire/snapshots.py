@@ -27,6 +27,8 @@ from potp2p.protocol.wire.schema import Many, Octets, Uint, encode
 
 MANIFEST_DOMAIN: Final = "potp2p/snapshot-manifest/1"
 STATE_KEY_BYTES_MAX: Final = 500
+OFFERS_MAX: Final = 2 * SNAPSHOTS_KEPT
+"""Those kept, and as many that somebody is still fetching."""
 RECORD_OVERHEAD_BYTES: Final = 12
 """CBOR heads of a record, its key and its value."""
 
@@ -86,7 +88,7 @@ class SnapshotOffer:
 class SnapshotOffers:
     """Everything that a peer serves, newest first."""
 
-    offers: Annotated[tuple[SnapshotOffer, ...], Many(2 * SNAPSHOTS_KEPT)]
+    offers: Annotated[tuple[SnapshotOffer, ...], Many(OFFERS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class OffersRequest:
     """What snapshots are there?"""
 
     KIND: ClassVar = 1
+    count: Annotated[int, Uint(OFFERS_MAX + 1)]
+    """The newest so many."""
 
 
 @dataclass(frozen=True, slots=True)
