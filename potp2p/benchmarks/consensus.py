@@ -81,7 +81,7 @@ async def measure_consensus(plan: ConsensusPlan) -> Document:
         plan.programs,
         fleet,
         plan.transactions_per_block,
-        _emulation(plan),
+        (plan.latency_milliseconds, plan.bandwidth_megabits),
     )
     try:
         await start_network(network)
@@ -94,12 +94,6 @@ async def measure_consensus(plan: ConsensusPlan) -> Document:
     finally:
         await fleet.stop()
     return _document(plan, machine, network, load, window)
-
-
-def _emulation(plan: ConsensusPlan) -> dict[str, str]:
-    if not plan.latency_milliseconds and not plan.bandwidth_megabits:
-        return {}
-    return {"POTP2P_EMULATED_LINK": f"{plan.latency_milliseconds}:{plan.bandwidth_megabits}"}
 
 
 async def _start_load(plan: ConsensusPlan, network: BenchNetwork) -> Child:

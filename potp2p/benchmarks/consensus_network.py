@@ -1,6 +1,5 @@
 """The network that consensus is measured on: real validators on this machine, nothing else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -61,8 +60,8 @@ class BenchNetwork:
     programs: Programs
     fleet: Fleet
     transactions_max: int
-    environment: Mapping[str, str]
-    """Of every validator: what its network adapter emulates."""
+    line: tuple[int, int]
+    """Latency in milliseconds and bandwidth in megabits that its adapters emulate; 0: none."""
     genesis: bytes = b""
     address: str = ""
     block_milliseconds: int = 0
@@ -76,8 +75,9 @@ class BenchNetwork:
     def start_validator(self, validator: Validator) -> None:
         """Start a validator's next process."""
         name = f"{validator.name}.{len(validator.outputs)}"
-        command = (*self.programs.validator, str(validator.folder), str(self.transactions_max))
-        validator.child = self.fleet.start(name, command, environment=self.environment)
+        numbers = (self.transactions_max, *self.line)
+        command = (*self.programs.validator, str(validator.folder), *map(str, numbers))
+        validator.child = self.fleet.start(name, command)
         validator.outputs.append(validator.child.output)
 
     async def kill(self, validator: Validator) -> None:

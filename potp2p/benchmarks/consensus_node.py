@@ -1,10 +1,11 @@
 """
 One validator under measurement: the real node, its stages told on standard output.
 
-`python -m potp2p.benchmarks.consensus_node DATADIR TRANSACTIONS_MAX`. All is as in `potp2p start`
-but for three things: no worker process, which a network without a task never asks; an author's own
-bound on transactions, which anyone may keep to; and the notes. One JSON object a line: a stage with
-the clock of this machine, which is the same for all its processes.
+`python -m potp2p.benchmarks.consensus_node DATADIR TRANSACTIONS_MAX LATENCY_MS MEGABITS`. All is as
+in `potp2p start` but for four things: no worker process, which a network without a task never asks;
+an author's own bound on transactions, which anyone may keep to; a slow line, where one is asked
+for; and the notes. One JSON object a line: a stage with the clock of this machine, which is the
+same for all its processes.
 """
 
 import json
@@ -13,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from trio_typing import TaskStatus
 from potp2p.api.status_socket import serve_status
 from potp2p.foundation.errors import OperatingError
 from potp2p.foundation.version import VERSION
+from potp2p.network.emulation import LinePlan
 from potp2p.node.composition import Node
 from potp2p.node.launch import launch_of
 from potp2p.node.lifecycle import run_node
@@ -102,10 +104,10 @@ class Notes:
                 os.write(self.descriptor, ("\n".join(written) + "\n").encode())
 
 
-async def run_validator(folder: Path, transactions_max: int) -> None:
+async def run_validator(folder: Path, transactions_max: int, line: LinePlan | None) -> None:
     """Run until a signal ends it."""
     configuration = load_configuration(folder / "config.toml", environment={}, flags={})
-    launch = launch_of(configuration, folder, VERSION)
+    launch = replace(launch_of(configuration, folder, VERSION), line=line)
     notes = Notes(sys.stdout.fileno())
     # The second clock stands still while others have the processor.
     meters = {"hold": LoopHoldMeter(), "own-hold": LoopHoldMeter(time.thread_time)}
@@ -133,5 +135,13 @@ async def run_validator(folder: Path, transactions_max: int) -> None:
             nursery.cancel_scope.cancel()
 
 
+def line_of(latency_milliseconds: str, megabits: str) -> LinePlan | None:
+    """Return what to emulate; None where both are zero."""
+    latency, bandwidth = int(latency_milliseconds), int(megabits)
+    if not latency and not bandwidth:
+        return None
+    return LinePlan(latency / 1_000, bandwidth * 1_000_000 / 8)
+
+
 if __name__ == "__main__":
-    trio.run(run_validator, Path(sys.argv[1]), int(sys.argv[2]))
+    trio.run(run_validator, Path(sys.argv[1]), int(sys.argv[2]), line_of(*sys.argv[3:5]))

@@ -166,7 +166,7 @@ async def measure_crashes(plan: CrashesPlan) -> Document:
         for seat in range(plan.validators)
     )
     programs = replace(plan.programs, validator=plan.programs.witness)
-    network = BenchNetwork(plan.folder, validators, programs, fleet, TRANSACTIONS_MAX, {})
+    network = BenchNetwork(plan.folder, validators, programs, fleet, TRANSACTIONS_MAX, (0, 0))
     network.block_milliseconds = BLOCK_MILLISECONDS
     random = Random(plan.seed)  # noqa: S311  # repeatable on purpose
     campaign = _Campaign(plan, network, random)

@@ -24,6 +24,7 @@ from trio_typing import TaskStatus
 from potp2p.foundation.errors import ConfigurationError, OperatingError, PeerError
 from potp2p.foundation.types import ChainId, NodeId
 from potp2p.network.directory import LibraryDirectory
+from potp2p.network.emulation import Line, LinePlan
 from potp2p.network.gossip import LibraryGossip
 from potp2p.network.guards import Contained
 from potp2p.network.host import (
@@ -61,6 +62,8 @@ class NetworkConfiguration:
     announce: tuple[str, ...] = ()
     """Addresses told to peers instead of those we listen on."""
     mdns: bool = False
+    line: LinePlan | None = None
+    """What to emulate in a measurement."""
 
 
 class Network:
@@ -111,7 +114,8 @@ class Network:
         OperatingError when no address can be listened on.
         """
         assert self._host is None, "a network runs once"
-        swarm = GuardedSwarm(self._keys, self._admits)
+        plan = self._configuration.line
+        swarm = GuardedSwarm(self._keys, self._admits, None if plan is None else Line(plan))
         self._host = host = GuardedHost(
             swarm,
             mdns=self._configuration.mdns,

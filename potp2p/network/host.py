@@ -37,6 +37,7 @@ from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
 from potp2p.foundation.errors import PeerError
+from potp2p.network.emulation import Line
 from potp2p.network.guards import Contained, OnFault, StreamGuard
 from potp2p.network.identity import node_id_of
 from potp2p.network.yamux import YamuxConnection
@@ -102,9 +103,11 @@ class _BufferedTcp(TCP):
 class _Multiplexer(MuxerMultistream):
     """Negotiates like the library, which builds its own Yamux whatever class it was given."""
 
+    line: Line | None = None
+
     async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
         protocol, _ = await self._selector.select(conn, conn.is_initiator, self.negotiate_timeout)
-        return self._annotate_connection(YamuxConnection(conn, peer_id), conn, protocol)
+        return self._annotate_connection(YamuxConnection(conn, peer_id, self.line), conn, protocol)
 
 
 class _BoundedPeerStore(PeerStore):
@@ -128,7 +131,9 @@ class _NoConnector(AutoConnector):
 class GuardedSwarm(Swarm):
     """The library's connection table, with admission by us."""
 
-    def __init__(self, keys: KeyPair, admits: Callable[[ID], bool]) -> None:
+    def __init__(
+        self, keys: KeyPair, admits: Callable[[ID], bool], line: Line | None = None
+    ) -> None:
         self.traffic = Traffic()
         noise = Noise(keys, noise_privkey=create_noise_key_pair().private_key)
         peerstore = _BoundedPeerStore(max_peers=PEERS_STORED_MAX)
@@ -136,7 +141,9 @@ class GuardedSwarm(Swarm):
         peerstore.add_key_pair(own_id, keys)
         muxers = {TProtocol(YAMUX_PROTOCOL): YamuxConnection}
         upgrader = TransportUpgrader({NOISE_PROTOCOL: noise}, muxers)
-        upgrader.muxer_multistream = _Multiplexer(muxers, NEGOTIATION_SECONDS)
+        multiplexer = _Multiplexer(muxers, NEGOTIATION_SECONDS)
+        multiplexer.line = line
+        upgrader.muxer_multistream = multiplexer
         super().__init__(
             own_id,
             peerstore,

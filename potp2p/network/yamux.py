@@ -22,6 +22,7 @@ from libp2p.stream_muxer.exceptions import (
 )
 from multiaddr import Multiaddr
 
+from potp2p.network.emulation import DelayedWriter, Line
 from potp2p.network.guards import Contained
 from potp2p.network.yamux_stream import (
     ACK,
@@ -65,8 +66,9 @@ class ProtocolViolation(Exception):
 class YamuxConnection(IMuxedConn):
     """Streams over one secured connection; runs as one task of the swarm."""
 
-    def __init__(self, secured_conn: ISecureConn, peer_id: ID) -> None:
+    def __init__(self, secured_conn: ISecureConn, peer_id: ID, line: Line | None = None) -> None:
         self.secured_conn = secured_conn
+        self._delayed = None if line is None else DelayedWriter(line, secured_conn.write)
         self.peer_id = peer_id
         self.on_close: Callable[[], Awaitable[None]] | None = None
         self.event_started = trio.Event()
@@ -125,6 +127,8 @@ class YamuxConnection(IMuxedConn):
         try:
             with Contained() as contained:
                 async with trio.open_nursery() as nursery:
+                    if self._delayed is not None:
+                        nursery.start_soon(self._delayed.run)
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._keep_alive)
                     self.event_started.set()
@@ -228,7 +232,10 @@ class YamuxConnection(IMuxedConn):
                 message += frame
             self._room.set()
             with trio.fail_after(WRITE_SECONDS):
-                await self.secured_conn.write(bytes(message))
+                if self._delayed is None:
+                    await self.secured_conn.write(bytes(message))
+                else:
+                    await self._delayed.write(bytes(message))
 
     async def _keep_alive(self) -> None:
         """Ping a silent peer and give up a frozen one; forget streams that linger."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from potp2p.foundation.types import AccountId, Amount, TrustedCheckpoint
+from potp2p.network.emulation import LinePlan
 from potp2p.observability.status import LogLine
 from potp2p.protocol.wire.exchange import Role
 from potp2p.settings.configuration import Configuration
@@ -30,6 +31,8 @@ class Launch:
     checkpoint: TrustedCheckpoint | None = None
     """What a new node begins with: the state at a block that the operator vouches for."""
     log: Callable[[LogLine], None] | None = None
+    line: LinePlan | None = None
+    """What the network adapter emulates in a measurement."""
 
 
 def launch_of(

@@ -23,6 +23,7 @@ from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.directory import parse_peer_address
 from potp2p.node.checkpoint_start import begin_at_checkpoint
 from potp2p.node.composition import Adapters, Node, NodePlan, build
+from potp2p.node.garbage import settle_garbage
 from potp2p.node.launch import Launch
 from potp2p.node.running import start_services
 from potp2p.observability.status import NodeStatus
@@ -87,6 +88,7 @@ async def run_node(
             start_services(nursery, node)
             for face in faces:
                 nursery.start_soon(_show, face, node, nursery.cancel_scope)
+            settle_garbage()
             task_status.started(node)
 
 
@@ -130,6 +132,7 @@ def _network_configuration(launch: Launch, secret: bytes, genesis: bytes) -> Net
         bootstrap=launch.bootstrap,
         announce=launch.announce,
         mdns=launch.mdns,
+        line=launch.line,
     )
 
 
