@@ -14,8 +14,20 @@ reward keeping an honest reveal out of the chain. A contribution drawn for an au
 judge is void, not passed. Authors that lost their rank are drawn all the same and skipped, so that
 a draw can be redone from the certificate alone. A registration's stamp must exceed the one before.
 
+Seats (seats.py, anchors.py, evidence.py). A node asks for a seat by its anchor for the next epoch,
+once its bond suffices: no statement of its own is needed, and who asks in every epoch is there. The
+next seats are fixed when the last block of an epoch opens, before its transactions, so that its
+header can name them. Who sits wins a tie of bonds before node ids are compared, else an equal bond
+with a ground key would throw anyone out. What was opened in an epoch (package, round) is judged to
+its end by that epoch's seats, who left included; primaries that revealed count while they sit. A
+double signature is slashed by the share of a failed audit, once per offence, and burned whole: no
+reward to copy, no discount for accusing oneself. A convicted seat leads no view from the next
+height on, within the f that may be left out, and goes first at the epoch's end. A miner's two
+bodies cost rank, weight and leases, not its bond. Evidence has no byte cap of its own: it is
+bounded by offences, and each costs a block two signature checks.
+
 Left out of this first form, behind the final seams (DESIGN section 15): commit-reveal of round
 results, bonds from pay, forced inclusion, base fee, auditors other than validators, escalation and
-the replacement of an absent auditor (both leave a contribution void), changes of seats, the second
-lease of a shard at half time.
+the replacement of an absent auditor (both leave a contribution void), the second lease of a shard
+at half time.
 """

@@ -129,8 +129,9 @@ def apply_attest_package(
 ) -> None:
     """Count a validator's word that it holds a package and could judge it, or that it is unfit."""
     task = state.task(action.task)
-    require_judge(state, sender, task.submitted, context.genesis)
+    # First: the seats of a task that has run for long are not kept.
     require(task.status is TaskStatus.ATTESTING, RejectionReason.TOO_LATE, "the package is decided")
+    require_judge(state, sender, task.submitted, context.genesis)
     require(
         all(each.validator != sender.node for each in task.attestations),
         RejectionReason.DUPLICATE,

@@ -8,13 +8,23 @@ from hypothesis import strategies as st
 
 from potp2p.foundation.committee import faulty_max
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, Epoch, Height, NodeId, Round, TaskId
+from potp2p.foundation.types import (
+    POT,
+    Amount,
+    BlobId,
+    Epoch,
+    Height,
+    MicroNats,
+    NodeId,
+    Round,
+    TaskId,
+)
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.duties import validator_duties
 from potp2p.protocol.ledger.money import start_unbonding
-from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase
+from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, TaskStatus
 from potp2p.protocol.ledger.seats import (
     SEATS_MIN,
     Asking,
@@ -29,6 +39,7 @@ from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import (
     Anchor,
     Attest,
+    AttestPackage,
     AuditCommit,
     Bond,
     RevealAudit,
@@ -435,3 +446,18 @@ def test_revealer_that_lost_its_seat_counts_no_more(world: LedgerWorld) -> None:
     seen = revealers_since(world.state, (gone, stays), context, Height(5))
     assert seen == (stays, world.validators[2].node_id)
     assert revealers_since(world.state, (stays,), context, Height(29)) == (stays,)
+
+
+def test_word_about_something_older_than_the_kept_seats_is_refused_by_name() -> None:
+    endless = replace(RULES, rounds=replace(RULES.rounds, rounds=100))
+    world = build_world(change=with_modest_bonds)
+    world.run(2)
+    task = world.submit(endless, Amount(600 * POT))
+    world.run_until(lambda: world.state.seats_of(Epoch(0)) is None)
+    assert world.task(task).status is TaskStatus.RUNNING
+    for keys in (world.validators[0], key_pair("stranger")):
+        for action in (AttestPackage(task, True), Attest(task, Round(0), b"\x01")):
+            assert world.refusal(world.free(keys, action)) is RejectionReason.TOO_LATE
+        result = RoundResult(task, Round(0), BlobId(NO_DIGEST), MicroNats(1))
+        assert world.refusal(world.free(keys, result)) is RejectionReason.TOO_LATE
+    assert validator_duties(world.state, world.validators[0].node_id, world.genesis).packages == ()
