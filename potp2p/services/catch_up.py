@@ -150,9 +150,12 @@ class CatchUp:
         if late is not None:
             # Too slow for now: it keeps its claim, but the others are asked first.
             self.heights.doubt(late.peer, self.heights.claims.get(late.peer))
-            others = [peer for peer in self._free_peers(late.first) if peer != late.peer]
+            # Only what the head waits for, of those who claim it: whoever has less would answer at
+            # once, again and again, with what is stored already.
+            first = self._window.first
+            others = [peer for peer in self._free_peers(first) if peer != late.peer]
             if others:
-                self._ask(nursery, others[0], late.first, late.count)
+                self._ask(nursery, others[0], first, late.heights.stop - first)
 
     def _free_peers(self, height: Height) -> list[NodeId]:
         """Return who may be asked for a height, those with the fewest requests first."""

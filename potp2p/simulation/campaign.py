@@ -69,6 +69,7 @@ class Campaign:
             "miners": self.plan.choices.miners,
             "heights": self.plan.choices.heights,
             "faults": [str(each) for each in self.plan.choices.faults],
+            "heights_in_faults": sum(each.calm_height for each in ordered),
             "messages": sum(each.messages for each in ordered),
             "jobs": self.plan.jobs,
             "seconds": round(seconds, 3),

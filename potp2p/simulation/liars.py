@@ -16,9 +16,17 @@ from potp2p.network.ports import StreamProtocol, Topic
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.ledger.validity import block_hash
-from potp2p.protocol.wire.blocks import BODY_DOMAIN, RANK_NONE, AuthoredBody, Block, BlockBody
+from potp2p.protocol.wire.blocks import (
+    BODY_DOMAIN,
+    RANK_NONE,
+    AuthoredBody,
+    Block,
+    BlockBody,
+    Header,
+)
 from potp2p.protocol.wire.consensus import (
     BlockPush,
+    BlockSketch,
     ConsensusFrame,
     Proposal,
     ProvenViewChange,
@@ -26,6 +34,7 @@ from potp2p.protocol.wire.consensus import (
     SignedPrepare,
     Statement,
     Status,
+    TransactionsReply,
     ViewChange,
     decode_frame,
     encode_frame,
@@ -83,9 +92,10 @@ class Liar:
     def _say(self, frame: ConsensusFrame, receiver: NodeId) -> Sequence[ConsensusFrame]:
         match self.lie:
             case Lie.MUTE_PRIMARY:
-                return () if isinstance(frame, Proposal | BlockPush) else (frame,)
+                return () if isinstance(frame, Proposal | BlockPush | BlockSketch) else (frame,)
             case Lie.WITHHOLD:
-                kept = isinstance(frame, BlockPush) and receiver != self.others[0]
+                is_body = isinstance(frame, BlockPush | BlockSketch | TransactionsReply)
+                kept = is_body and receiver != self.others[0]
                 return () if kept else (frame,)
             case Lie.EQUIVOCATE:
                 odd = self.others.index(receiver) % 2 if receiver in self.others else 0
@@ -113,6 +123,9 @@ class Liar:
         match frame:
             case BlockPush(height, encoded):
                 return (BlockPush(height, self._other_block(encoded)),)
+            case BlockSketch(header):
+                # Its short ids are those of the first block: nobody can put the second together.
+                return (replace(frame, header=self._other_header(header)),)
             case Proposal(offer) if frame.certificate is None:
                 other = replace(offer, block_hash=self._other(offer.block_hash))
                 return (replace(frame, statement=other, signature=self._signed(other)),)
@@ -131,19 +144,20 @@ class Liar:
     def _other_block(self, encoded: bytes) -> bytes:
         """Return a second block in the place of an own one; those of others cannot be altered."""
         block = decode(Block, encoded, bytes_max=2 * BLOCK_BYTES_MAX)
-        header = block.header
-        if header.body.rank != RANK_NONE or header.body.author != self.keys.node_id:
-            return encoded
+        return encode(replace(block, header=self._other_header(block.header)))
+
+    def _other_header(self, header: Header) -> Header:
         body = header.body
+        if body.rank != RANK_NONE or body.author != self.keys.node_id:
+            return header
         if self.lie is Lie.BAD_BLOCK:
             body = replace(body, state_root=NOWHERE)
         else:
             body = replace(body, time_milliseconds=body.time_milliseconds + 1)
-        forged = replace(
-            header, body=body, author_signature=_sign_body(self.keys, self.chain_id, body)
-        )
+        signature = _sign_body(self.keys, self.chain_id, body)
+        forged = replace(header, body=body, author_signature=signature)
         self._other_blocks[block_hash(header)] = block_hash(forged)
-        return encode(replace(block, header=forged))
+        return forged
 
     def _race(self, frame: ConsensusFrame) -> Sequence[ConsensusFrame]:
         if not isinstance(frame, SignedPrepare | SignedCommit):

@@ -9,6 +9,9 @@ the check of one signature, never a line of the consensus core or of the ledger.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
+
+import trio
 
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.limits import BLOCK_BYTES_MAX
@@ -17,6 +20,7 @@ from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.wire.blocks import AuthoredBody, Block, BlockBody, Header, Seal
 from potp2p.protocol.wire.consensus import (
     BlockPush,
+    BlockSketch,
     Proposal,
     ProvenViewChange,
     SignedCommit,
@@ -33,7 +37,10 @@ from potp2p.simulation.traces import Trace
 from potp2p.simulation.transits import Fate, Penalty, Transit
 from potp2p.storage.ports import StoredBlock
 
-VIOLATIONS_KEPT = 20
+VIOLATIONS_KEPT: Final = 20
+MESSAGES_MAX: Final = 600
+SPAN_SECONDS: Final = 3.0
+"""Two blocks a second need a tenth of this from one node to another: more is going in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,11 @@ class Oracle:
     )
     """Seals of heights whose voters nobody has named yet."""
     _penalties: int = 0
+    _span: int = 0
+    _sent: dict[tuple[NodeId, NodeId], int] = field(
+        default_factory=dict[tuple[NodeId, NodeId], int]
+    )
+    """Messages of this span of time, by sender and receiver."""
 
     def __post_init__(self) -> None:
         self._voters[1] = self.seats
@@ -103,14 +115,29 @@ class Oracle:
     # What leaves a machine
 
     def note_message(self, fate: Fate, transit: Transit) -> None:
-        """Look at what an honest machine says."""
+        """Look at what an honest machine says, and how often."""
         if fate is not Fate.SENT or transit.sender not in self.honest:
             return
+        self._note_traffic(transit)
         if transit.channel is StreamProtocol.CONSENSUS:
             self._note_frame(transit)
         elif transit.channel is StreamProtocol.BODIES:
             authored = decode(AuthoredBody, transit.body, bytes_max=2 * BLOCK_BYTES_MAX)
             self._note_body(transit.sender, authored.body)
+
+    def _note_traffic(self, transit: Transit) -> None:
+        """An honest node asks and says what it needs to, not the same thing without end."""
+        span = int(trio.current_time() / SPAN_SECONDS)
+        if span != self._span:
+            self._span, self._sent = span, {}
+        pair = (transit.sender, transit.receiver)
+        self._sent[pair] = self._sent.get(pair, 0) + 1
+        if self._sent[pair] == MESSAGES_MAX:
+            receiver = self.honest.get(transit.receiver, transit.receiver.hex()[:8])
+            self.complain(
+                f"{self.honest[transit.sender]} floods {receiver}: {MESSAGES_MAX} messages in"
+                f" {SPAN_SECONDS:.0f} s, the last for {transit.channel}"
+            )
 
     def _note_frame(self, transit: Transit) -> None:
         frame = decode_frame(transit.body)
@@ -122,6 +149,8 @@ class Oracle:
             case BlockPush():
                 block = decode(Block, frame.block, bytes_max=2 * BLOCK_BYTES_MAX)
                 self._note_body(transit.sender, block.header.body)
+            case BlockSketch():
+                self._note_body(transit.sender, frame.header.body)
             case _:
                 return
 

@@ -39,6 +39,7 @@ class Payer:
     seed: int
     orders: bool
     """Whether a task is submitted first, and its package served."""
+    payments_at_once: int
     leaver: str | None
     """Whose way out of its seat begins with a seat bought for a newcomer; None: nobody's."""
 
@@ -58,17 +59,19 @@ class Payer:
             first.append(await self._order(network))
         nonce = 0
         while True:
-            payee = key_of(f"payee-{random.randrange(5)}").account
-            transfer = Transfer(payee, Amount(1_000 + nonce))
-            action = first[nonce] if nonce < len(first) else transfer
-            paid = sign_paid_transaction(self.keys, chain_id, nonce, FEE, action)
             target = self.world.machines[random.choice(validators)].node_id
-            try:
-                await network.request(target, StreamProtocol.SUBMIT, paid, deadline_seconds=2.0)
-                nonce += 1
-            except UnreachableError:
-                # It may have been taken all the same; the same payment is offered once more.
-                nonce = self._next_nonce(nonce)
+            for _ in range(self.payments_at_once):
+                payee = key_of(f"payee-{random.randrange(5)}").account
+                transfer = Transfer(payee, Amount(1_000 + nonce))
+                action = first[nonce] if nonce < len(first) else transfer
+                paid = sign_paid_transaction(self.keys, chain_id, nonce, FEE, action)
+                try:
+                    await network.request(target, StreamProtocol.SUBMIT, paid, deadline_seconds=2.0)
+                    nonce += 1
+                except UnreachableError:
+                    # It may have been taken all the same: go on with what the chain lacks.
+                    nonce = self._next_nonce(nonce)
+                    break
             await trio.sleep(random.uniform(0.5, 1.5) * PAUSE_SECONDS)
 
     async def _order(self, network: MemoryNetwork) -> SubmitTask:

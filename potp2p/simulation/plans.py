@@ -12,6 +12,9 @@ from potp2p.simulation.disks import Kept
 MILLISECONDS_MIN: Final = 3_000
 MILLISECONDS_MAX: Final = 14_000
 """Length of the time with faults; twenty undisturbed heights take ten seconds."""
+LONG: Final = 0.15
+LONG_MILLISECONDS_MAX: Final = 90_000
+"""In some seeds no quorum meets for longer than the longest view timer, so that views disperse."""
 CLOG_MILLISECONDS_MAX: Final = 5_000
 HAPPENINGS_MAX: Final = 6
 DRAWN: Final = 0.45
@@ -20,6 +23,7 @@ _KEPT: Final = tuple(Kept)
 
 ORDERS: Final = 0.3
 """Part of the seeds in which a model is trained."""
+PAYMENTS_AT_ONCE: Final = (1, 1, 1, 24)
 
 
 @unique
@@ -151,6 +155,8 @@ class Plan:
     """Whether an observer takes part."""
     orders: bool
     """Whether a customer has a model trained meanwhile."""
+    payments_at_once: int
+    """Transfers that the customer sends in one go; many of them make blocks worth sketching."""
     leaver: str | None
     """Who gives its seat back once the newcomer has one; None: nobody comes or goes."""
 
@@ -188,7 +194,10 @@ def draw_plan(seed: int, choices: Choices, *, always: tuple[Fault, ...] = ()) ->
     drawn[Fault.TWINS] &= not (drawn[Fault.LIARS] and Fault.LIARS in choices.faults)
     faults = tuple(fault for fault in Fault if drawn[fault] and fault in choices.faults)
     seats, miners = validator_names(choices), miner_names(choices)
-    calm_at = random.randint(MILLISECONDS_MIN, MILLISECONDS_MAX)
+    is_long = random.random() < LONG and Fault.PARTITIONS in faults
+    calm_at = random.randint(
+        MILLISECONDS_MIN, LONG_MILLISECONDS_MAX if is_long else MILLISECONDS_MAX
+    )
     bad = random.sample(seats, random.randint(0, faulty_max(len(seats))) or faulty_max(len(seats)))
     lies = [random.choice(tuple(Lie)) for _ in bad]
     idle = random.sample(miners, random.randint(1, len(miners))) if miners else []
@@ -208,10 +217,12 @@ def draw_plan(seed: int, choices: Choices, *, always: tuple[Fault, ...] = ()) ->
         twins=tuple(bad) if Fault.TWINS in faults else (),
         happenings=_in_order(
             _draw_happenings(random, faults, (*seats, *miners), calm_at)
+            + _draw_rift(random, seats, calm_at) * is_long
             + _draw_splits(random, bad, seats, calm_at) * (Fault.TWINS in faults)
         ),
         follower=Fault.WIPES in faults,
         orders=random.random() < ORDERS and choices.miners > 0,
+        payments_at_once=random.choice(PAYMENTS_AT_ONCE),
         leaver=random.choice(seats) if Fault.SEATS in faults else None,
     )
 
@@ -236,6 +247,12 @@ def _in_order(happenings: Sequence[Happening]) -> tuple[Happening, ...]:
     return tuple(sorted(happenings, key=lambda each: (each.at, each.fault, each.machines)))
 
 
+def _draw_rift(random: Random, seats: tuple[str, ...], calm_at: int) -> list[Happening]:
+    """Part the validators for nearly the whole time, so that nobody has a quorum."""
+    side = random.sample(seats, len(seats) // 2)
+    return [Happening(random.randint(0, 3_000), calm_at, Fault.PARTITIONS, tuple(sorted(side)))]
+
+
 def _draw_splits(
     random: Random, twins: Sequence[str], seats: Sequence[str], calm_at: int
 ) -> list[Happening]:
@@ -252,9 +269,11 @@ def _draw_splits(
     return found
 
 
-def _span(random: Random, calm_at: int, most: int = MILLISECONDS_MAX) -> tuple[int, int]:
+def _span(random: Random, calm_at: int, most: int | None = None) -> tuple[int, int]:
+    """Return when a fault begins and ends: short ones let blocks pass, long ones raise views."""
     at = random.randint(0, calm_at - 1)
-    return at, min(calm_at, at + random.randint(100, most))
+    longest = most or random.choice((600, 2_000, calm_at))
+    return at, min(calm_at, at + random.randint(100, longest))
 
 
 def _draw_partition(random: Random, names: tuple[str, ...], calm_at: int) -> list[Happening]:

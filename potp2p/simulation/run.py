@@ -54,6 +54,8 @@ class SeedReport:
     faults: tuple[str, ...]
     height: int
     """Of the lowest honest machine at the end."""
+    calm_height: int
+    """Highest block that an honest machine had stored when the faults ended."""
     converge_seconds: float | None
     """From the calm on; None: it never converged."""
     violations: tuple[str, ...]
@@ -86,6 +88,7 @@ class Scene:
     folder: Path
     trace: Trace
     _weighed_at: float = 0.0
+    _calm_height: int = 0
 
     async def play(self) -> SeedReport:
         """Run from start to verdict."""
@@ -116,7 +119,9 @@ class Scene:
         for machine in world.machines.values():
             nursery.start_soon(nemesis.live, machine)
         plan = self.plan
-        payer = Payer(world, key_of("client"), plan.seed, plan.orders, plan.leaver)
+        payer = Payer(
+            world, key_of("client"), plan.seed, plan.orders, plan.payments_at_once, plan.leaver
+        )
         nursery.start_soon(payer.run)
         nursery.start_soon(payer.retire)
         converged = await self._watch(world, oracle)
@@ -190,8 +195,9 @@ class Scene:
         calm = self.plan.calm_at / 1000
         while trio.current_time() < calm:
             await self._look(world, oracle, honest)
-        goal = max(oracle.decided, default=0) + HEIGHTS_AFTER
-        self.trace.note("calm", f"highest block {goal - HEIGHTS_AFTER}")
+        self._calm_height = max(oracle.decided, default=0)
+        self.trace.note("calm", f"highest block {self._calm_height}")
+        goal = self._calm_height + HEIGHTS_AFTER
         while _lowest(honest) < goal:
             if trio.current_time() > calm + CONVERGE_SECONDS_MAX:
                 return None
@@ -220,6 +226,7 @@ class Scene:
             seed=self.plan.seed,
             faults=tuple(str(fault) for fault in self.plan.faults),
             height=_lowest(honest),
+            calm_height=self._calm_height,
             converge_seconds=None if converged is None else round(converged, 6),
             violations=tuple(oracle.violations),
             messages=self.trace.messages,

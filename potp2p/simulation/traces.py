@@ -7,8 +7,19 @@ from typing import Protocol
 
 import trio
 
+from potp2p.foundation.errors import PeerError
 from potp2p.foundation.types import NodeId
+from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.hashing import sha256 as digest_of
+from potp2p.protocol.wire.consensus import (
+    Proposal,
+    ProvenViewChange,
+    SealNotice,
+    SignedCommit,
+    SignedPrepare,
+    Status,
+    decode_frame,
+)
 from potp2p.simulation.transits import Fate, Transit
 
 
@@ -60,10 +71,32 @@ class Trace:
             )
             self.write(
                 f"{round(trio.current_time() * 1_000_000):>10} {fate:<10} "
-                f"{sender} to {receiver}: {transit.channel} {transit.body[:0].hex()}"
-                f"{digest_of(transit.body).hex()[:12]} ({len(transit.body)} bytes)"
+                f"{sender} to {receiver}: {transit.channel} {words_of(transit)} "
+                f"({len(transit.body)} bytes, {digest_of(transit.body).hex()[:8]})"
             )
 
     def digest(self) -> str:
         """Return the hash of all that happened up to now."""
         return self._hash.hexdigest()
+
+
+def words_of(transit: Transit) -> str:
+    """Return what a message says, as far as a reader of traces wants to know."""
+    if transit.channel is not StreamProtocol.CONSENSUS:
+        return ""
+    try:
+        frame = decode_frame(transit.body)
+    except PeerError as error:
+        return f"unreadable: {error.detail}"
+    match frame:
+        case SignedPrepare(said) | SignedCommit(said) | Proposal(said):
+            return f"{type(said).__name__} {said.height}/{said.view} {said.block_hash.hex()[:8]}"
+        case ProvenViewChange(said):
+            claim = "" if said.prepared is None else f" prepared in {said.prepared.view}"
+            return f"ViewChange {said.height}/{said.view}{claim}"
+        case Status(height, view):
+            return f"Status {height}/{view}"
+        case SealNotice(seal):
+            return f"SealNotice {seal.height} {seal.block_hash.hex()[:8]}"
+        case _:
+            return type(frame).__name__

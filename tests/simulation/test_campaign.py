@@ -25,7 +25,7 @@ SHORT = Choices(heights=3, faults=(Fault.LOSS, Fault.CRASHES))
 
 
 def report(seed: int, *violations: str, converge_seconds: float | None = 1.0) -> SeedReport:
-    return SeedReport(seed, ("loss",), 20, converge_seconds, violations, 10, f"{seed:064x}")
+    return SeedReport(seed, ("loss",), 20, 7, converge_seconds, violations, 10, f"{seed:064x}")
 
 
 def ignore(_campaign: Campaign, _report: SeedReport) -> None:

@@ -26,7 +26,7 @@ from potp2p.protocol.wire.consensus import Prepare, SignedPrepare, encode_frame
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.simulation.accounts import root_of
 from potp2p.simulation.footprints import THINGS_MAX
-from potp2p.simulation.oracle import Oracle
+from potp2p.simulation.oracle import MESSAGES_MAX, Oracle
 from potp2p.simulation.traces import Trace
 from potp2p.simulation.transits import Fate, Penalty, Transit
 from potp2p.storage.ports import StoredBlock
@@ -311,3 +311,13 @@ async def test_table_without_bound_is_named_by_its_path(past: Past) -> None:
     past.oracle.note_sizes(past.machines)
     assert past.said().startswith(f"validator-0 keeps {THINGS_MAX + 1} things in node.")
     assert "claims" in past.said()
+
+
+async def test_node_that_says_too_much_too_fast_is_named(past: Past) -> None:
+    for machine in past.machines[1:3]:
+        past.show(machine)
+    for _ in range(MESSAGES_MAX - 1):
+        past.prepare(2, view=0, name=b"a")
+    assert past.said() == ""
+    past.prepare(2, view=0, name=b"a")
+    assert past.said().startswith("validator-2 floods validator-1: 600 messages in 3 s")
