@@ -97,7 +97,7 @@ class Notes:
             for stage, meter in meters.items():
                 read = meter.read()
                 if read is not None:
-                    longest = [read.p50, read.p99, read.longest]
+                    longest = [read.hold_p50, read.hold_p99, read.hold_max]
                     self.lines.append(json.dumps({"stage": stage, "seconds": longest}))
             written, self.lines = self.lines, []
             if written:

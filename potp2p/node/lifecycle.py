@@ -26,6 +26,7 @@ from potp2p.node.composition import Adapters, Node, NodePlan, build
 from potp2p.node.garbage import settle_garbage
 from potp2p.node.launch import Launch
 from potp2p.node.running import start_services
+from potp2p.observability.loop_hold import LoopHoldMeter
 from potp2p.observability.status import NodeStatus
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import genesis_outcome
@@ -89,7 +90,16 @@ async def run_node(
             for face in faces:
                 nursery.start_soon(_show, face, node, nursery.cancel_scope)
             settle_garbage()
+            _watch_loop(stack, node)
             task_status.started(node)
+
+
+def _watch_loop(stack: ExitStack, node: Node) -> None:
+    """Measure how long single tasks hold the loop, for the status."""
+    meter = LoopHoldMeter()
+    trio.lowlevel.add_instrument(meter)
+    stack.callback(trio.lowlevel.remove_instrument, meter)
+    node.status.loop = meter.read
 
 
 async def _show(face: Face, node: Node, scope: trio.CancelScope) -> None:

@@ -9,24 +9,15 @@ long one in a percentile.
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import trio
 
+from potp2p.observability.status import LoopStatus
+
 SLICE_SECONDS: Final = 0.1
 SLICES_KEPT: Final = 600
 """The last minute of a busy loop; quiet slices are not kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopHold:
-    """The longest steps of the slices kept, in seconds."""
-
-    p50: float
-    p99: float
-    longest: float
-    slices: int
 
 
 class LoopHoldMeter(trio.abc.Instrument):
@@ -59,14 +50,13 @@ class LoopHoldMeter(trio.abc.Instrument):
         """Begin a new window."""
         self._slices.clear()
 
-    def read(self) -> LoopHold | None:
+    def read(self) -> LoopStatus | None:
         """Return what the kept slices say; None before the first has ended."""
         steps = sorted(self._slices)
         if not steps:
             return None
-        return LoopHold(
-            p50=steps[len(steps) // 2],
-            p99=steps[len(steps) * 99 // 100],
-            longest=steps[-1],
-            slices=len(steps),
+        return LoopStatus(
+            hold_p50=steps[len(steps) // 2],
+            hold_p99=steps[len(steps) * 99 // 100],
+            hold_max=steps[-1],
         )

@@ -16,6 +16,7 @@ from potp2p.observability.status import (
     ConsensusStatus,
     DeviceStatus,
     LeaseStatusLine,
+    LoopStatus,
     MinerStatus,
     NodeStatus,
     PeerToPeerStatus,
@@ -56,6 +57,7 @@ def status_document(status: NodeStatus) -> Document:
         "tasks": [_task(task) for task in status.tasks],
         "wallet": {"balance": format_amount(status.balance), "currency": CURRENCY},
         "alerts": _alerts(status),
+        "loop": None if status.loop is None else _loop(status.loop),
     }
 
 
@@ -78,6 +80,14 @@ def timestamp(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _loop(loop: LoopStatus) -> Document:
+    return {
+        "hold_p50_ms": round(loop.hold_p50 * 1_000, 2),
+        "hold_p99_ms": round(loop.hold_p99 * 1_000, 2),
+        "hold_max_ms": round(loop.hold_max * 1_000, 2),
+    }
 
 
 def _node(status: NodeStatus) -> Document:

@@ -185,6 +185,16 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """How long one task of this process kept the others waiting, in seconds."""
+
+    hold_p50: float
+    hold_p99: float
+    """Of the longest holds in each tenth of a second of the last busy minute."""
+    hold_max: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """Everything a face may show of a node."""
 
@@ -203,3 +213,4 @@ class NodeStatus:
     log: tuple[LogLine, ...]
     advice: str | None
     """The one most important thing the owner can do."""
+    loop: LoopStatus | None = None

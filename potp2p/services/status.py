@@ -11,6 +11,7 @@ from potp2p.observability.status import (
     ConsensusStatus,
     DeviceStatus,
     Identity,
+    LoopStatus,
     MinerStatus,
     NodeStatus,
     PeerToPeerStatus,
@@ -53,6 +54,8 @@ class StatusService:
     bootstrap: tuple[NodeId, ...]
     """Nodes that are always dialled."""
     connected: Callable[[], tuple[NodeId, ...]]
+    loop: Callable[[], LoopStatus | None] = lambda: None
+    """Told by whoever runs the loop; nobody does under a virtual clock."""
     _state: StateCode = StateCode.STARTING
     _since: float = 0.0
     _block_time: float | None = None
@@ -86,6 +89,7 @@ class StatusService:
             balance=account.balance,
             log=self.logbook.lines(),
             advice=_advice(code, reasons),
+            loop=self.loop(),
         )
 
     def _chain(self) -> ChainStatus:
