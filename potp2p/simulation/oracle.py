@@ -8,7 +8,7 @@ the check of one signature, never a line of the consensus core or of the ledger.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import trio
@@ -21,6 +21,7 @@ from potp2p.protocol.wire.blocks import AuthoredBody, Block, BlockBody, Header, 
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockSketch,
+    ConsensusFrame,
     Proposal,
     ProvenViewChange,
     SignedCommit,
@@ -140,7 +141,7 @@ class Oracle:
             )
 
     def _note_frame(self, transit: Transit) -> None:
-        frame = decode_frame(transit.body)
+        frame = _frame_of(transit.body)
         match frame:
             case SignedPrepare() | SignedCommit() | ProvenViewChange() | Proposal():
                 signer = self._seat(frame.statement)
@@ -295,6 +296,12 @@ class Oracle:
         for machine in machines:
             for name, size in overgrown(machine.node):
                 self.complain(f"{machine.name} keeps {size} things in {name}")
+
+
+@lru_cache(maxsize=1_024)
+def _frame_of(body: bytes) -> ConsensusFrame:
+    """Read a frame once, however many it is sent to."""
+    return decode_frame(body)
 
 
 def _short(block: bytes) -> str:

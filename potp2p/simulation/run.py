@@ -42,7 +42,7 @@ HEIGHT_SECONDS_MAX: Final = 3.0
 HEIGHTS_AFTER: Final = 2
 """New blocks that every honest machine must store after the calm to have converged."""
 LOOK_SECONDS: Final = 0.05
-WEIGH_SECONDS: Final = 2.0
+WEIGH_SECONDS: Final = 4.0
 """Between two walks over all that nodes keep, which cost more than what they watch."""
 
 
