@@ -86,17 +86,17 @@ class Replica:
         if signer in at.accused:
             return False
         match message:
-            case SignedPrepare(statement):
+            case SignedPrepare():
                 prepare = at.prepares.find(view, signer)
                 if prepare is None:
                     return at.prepares.has_room(view, signer)
-                return prepare.statement != statement
-            case SignedCommit(statement):
+                return prepare.statement != message.statement
+            case SignedCommit():
                 commit = at.commits.find(view, signer)
                 if commit is None:
                     return at.commits.has_room(view, signer)
-                return commit.statement != statement
-            case ProvenViewChange(statement):
+                return commit.statement != message.statement
+            case ProvenViewChange():
                 known = at.view_changes.find(signer)
                 return (
                     known is None
@@ -104,17 +104,17 @@ class Replica:
                     or (view == known.statement.view and known.statement != message.statement)
                     or (view == known.statement.view and not is_proven(known))
                 )
-            case Proposal(statement):
+            case Proposal():
                 if view != at.view or at.proposal is None:
                     return view >= at.view
-                return at.proposal.statement != statement
+                return at.proposal.statement != message.statement
             case _:
                 assert_never(message)
 
     def _on_event(self, at: HeightState, event: Event) -> list[Effect]:
         match event:
-            case MessageReceived(message):
-                return self._on_message(at, message)
+            case MessageReceived():
+                return self._on_message(at, event.message)
             case TimerFired():
                 return self._on_timer(at, event)
             case BlockOffered():
@@ -181,16 +181,14 @@ class Replica:
             verify_message(at.facts, message)
         except PeerError:
             return []  # The driver, which knows who brought it, has refused it before.
-        effects = self._own_came_back(at, message)
+        effects = self._own_came_back(at, message) if at.casting else []
         match message:
             case SignedPrepare():
-                known = at.prepares.find(statement.view, statement.signer)
-                at.prepares.add(message)
-                return [*effects, *self._accuse(at, known, message), *try_commit(at)]
+                effects += self._accuse(at, at.prepares.add(message), message)
+                return [*effects, *try_commit(at)]
             case SignedCommit():
-                first = at.commits.find(statement.view, statement.signer)
-                at.commits.add(message)
-                return [*effects, *self._accuse(at, first, message), *tally(at, message)]
+                effects += self._accuse(at, at.commits.add(message), message)
+                return [*effects, *tally(at, message)]
             case ProvenViewChange():
                 effects += self._accuse_view_change(at, message)
                 at.view_changes.add(message)
@@ -225,8 +223,10 @@ class Replica:
         self, at: HeightState, first: SignedMessage | None, second: SignedMessage
     ) -> list[Effect]:
         """Report two bodies in one place, once per signer; other signatures are no offence."""
+        if first is None or first.statement == second.statement:
+            return []
         signer = second.statement.signer
-        if first is None or first.statement == second.statement or signer in at.accused:
+        if signer in at.accused:
             return []
         at.accused.add(signer)
         return [Accuse(first, second)]

@@ -52,7 +52,8 @@ class VoteBook(Generic[Vote]):
 
     def find(self, view: View, signer: ValidatorIndex) -> Vote | None:
         """Return the vote that counts, if there is one."""
-        return self.by_view.get(view, {}).get(signer)
+        votes = self.by_view.get(view)
+        return None if votes is None else votes.get(signer)
 
     def has_room(self, view: View, signer: ValidatorIndex) -> bool:
         """Tell whether a first vote of this view would be kept."""
@@ -61,16 +62,18 @@ class VoteBook(Generic[Vote]):
         views = self._views_of(signer)
         return len(views) < VIEWS_KEPT_MAX or view > min(views)
 
-    def add(self, vote: Vote) -> None:
-        """Keep a vote unless its signer has voted in this view already."""
+    def add(self, vote: Vote) -> Vote | None:
+        """Keep a vote unless its signer has voted in this view already; return that first vote."""
         view, signer = vote.statement.view, vote.statement.signer
-        if self.find(view, signer) is not None or not self.has_room(view, signer):
-            return
+        known = self.find(view, signer)
+        if known is not None or not self.has_room(view, signer):
+            return known
         if len(self.by_view) >= VIEWS_KEPT_MAX:
             views = self._views_of(signer)
             if len(views) == VIEWS_KEPT_MAX:
                 self._forget(min(views), signer)
         self.by_view.setdefault(view, {})[signer] = vote
+        return None
 
     def count(self, view: View) -> int:
         """Return how many voted in a view, for whatever block."""
@@ -84,9 +87,11 @@ class VoteBook(Generic[Vote]):
         """Return the signatures for one block in one view, ascending by signer."""
         votes = self.by_view.get(view, {})
         return tuple(
-            CommitSignature(signer, votes[signer].signature)
-            for signer in sorted(votes)
-            if votes[signer].statement.block_hash == block_hash
+            [
+                CommitSignature(signer, votes[signer].signature)
+                for signer in sorted(votes)
+                if votes[signer].statement.block_hash == block_hash
+            ]
         )
 
     def _views_of(self, signer: ValidatorIndex) -> list[View]:

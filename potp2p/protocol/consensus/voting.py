@@ -139,9 +139,11 @@ def accuse_by_seal(at: HeightState, seal: Seal) -> list[Effect]:
     accused: list[Effect] = []
     for each in seal.signatures:
         told = at.commits.find(seal.view, each.signer)
-        sealed = Commit(seal.epoch, seal.height, seal.view, each.signer, seal.block_hash)
-        if told is None or told.statement == sealed or each.signer in at.accused:
+        if told is None or told.statement.block_hash == seal.block_hash:
             continue
+        if each.signer in at.accused:
+            continue
+        sealed = Commit(seal.epoch, seal.height, seal.view, each.signer, seal.block_hash)
         at.accused.add(each.signer)
         accused.append(Accuse(told, SignedCommit(sealed, each.signature)))
     return accused

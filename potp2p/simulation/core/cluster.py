@@ -45,12 +45,9 @@ from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockRequest,
     BlockSketch,
-    Proposal,
     ProvenViewChange,
     SealNotice,
-    SignedCommit,
     SignedMessage,
-    SignedPrepare,
     Status,
     TransactionsReply,
     TransactionsRequest,
@@ -63,6 +60,7 @@ from potp2p.simulation.core.letters import (
     Letter,
     SyncReply,
     SyncRequest,
+    Unsigned,
 )
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.oracle import Oracle
@@ -286,14 +284,18 @@ class Cluster:
             self.oracle.note_said(sender, letter)
 
     def _send(self, sender: Member, receiver: Member, letter: Letter) -> None:
-        sent = letter if self.tamper is None else self.tamper(self, sender, receiver, letter)
-        is_calm = self.now >= self.faults.calm_at
-        if sent is None or (
-            self.cut and not is_calm and self.cut(sender, receiver, sent, self.now)
-        ):
+        now = self.now
+        if self.tamper is not None:
+            changed = self.tamper(self, sender, receiver, letter)
+            if changed is None:
+                return
+            letter = changed
+        if self.cut is not None and self.cut(sender, receiver, letter, now):
             return
-        for delay in self.weather.delays(sender.name, receiver.name, self.now):
-            self.plan(delay, partial(self.arrive, sender, receiver, sent))
+        for delay in self.weather.delays(sender.name, receiver.name, now):
+            self._counter += 1
+            arrival: Callable[[], None] = partial(self.arrive, sender, receiver, letter)
+            heapq.heappush(self._heap, (now + delay, self._counter, arrival))
 
     def arrive(self, sender: Member, receiver: Member, letter: Letter) -> None:
         """Hand a letter over, now or when its receiver goes on."""
@@ -304,36 +306,39 @@ class Cluster:
             self.plan(wait, partial(self.arrive, sender, receiver, letter))
             return
         self.deliveries += 1
-        self.note(sender.name, receiver.name, letter.KIND)
-        self._deliver(sender, receiver, letter)
+        place = self.now << 24 | sender.name << 16 | receiver.name << 8
+        self.trace.append(place | letter.KIND)
+        if isinstance(letter, SIGNED):
+            self._deliver_message(sender, receiver, letter)
+        else:
+            self._deliver(sender, receiver, letter)
 
     def note(self, first: int, second: int, kind: int) -> None:
         """Add to the trace."""
         self.trace.append(self.now << 24 | first << 16 | second << 8 | kind)
 
-    def _deliver(self, sender: Member, member: Member, letter: Letter) -> None:  # noqa: PLR0912
+    def _deliver(self, sender: Member, member: Member, letter: Unsigned) -> None:  # noqa: PLR0912
         match letter:
-            case SignedPrepare() | SignedCommit() | ProvenViewChange() | Proposal():
-                self._deliver_message(sender, member, letter)
             case Status():
                 self.step(member, StatusReceived(ValidatorIndex(sender.seat), letter))
-            case SealNotice(seal):
+            case SealNotice():
+                seal = letter.seal
                 if seal.height == member.height:
                     self.step(member, SealReceived(seal))
                 elif seal.height > member.height:
                     self.post(member, sender, SyncRequest(member.height))
-            case BlockRequest(height, block_hash):
-                if block_hash in member.held:
-                    self.post(member, sender, BlockPush(height, block_hash))
-            case BlockPush(_, name):
-                self._receive_block(member, Digest(name))
+            case BlockRequest():
+                if letter.block_hash in member.held:
+                    self.post(member, sender, BlockPush(letter.height, letter.block_hash))
+            case BlockPush():
+                self._receive_block(member, Digest(letter.block))
             case Body():
                 self._hear_body(sender, member, letter)
-            case SyncRequest(height):
-                reply = tuple(member.chain[height - 1 :][:SYNC_BLOCKS])
+            case SyncRequest():
+                reply = tuple(member.chain[letter.height - 1 :][:SYNC_BLOCKS])
                 self.post(member, sender, SyncReply(reply))
-            case SyncReply(blocks):
-                for seal in blocks:
+            case SyncReply():
+                for seal in letter.blocks:
                     if seal.height == member.height:
                         self._receive_block(member, seal.block_hash)
                         self.step(member, SealReceived(seal))
@@ -348,8 +353,7 @@ class Cluster:
             room = len(member.early) < EARLY_FRAMES_MAX * self.size
             if room and height <= member.height + EARLY_HEIGHTS_MAX:
                 member.early.append((sender.name, message))
-            return
-        if member.replica.is_news(message) or isinstance(message, ProvenViewChange):
+        elif member.replica.is_news(message) or isinstance(message, ProvenViewChange):
             self.step(member, MessageReceived(message))
 
     def _hear_body(self, sender: Member, member: Member, body: Body) -> None:

@@ -6,11 +6,18 @@ from typing import ClassVar
 from potp2p.foundation.types import Digest
 from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
+    BlockPush,
+    BlockRequest,
+    BlockSketch,
     ConsensusFrame,
     Proposal,
     ProvenViewChange,
+    SealNotice,
     SignedCommit,
     SignedPrepare,
+    Status,
+    TransactionsReply,
+    TransactionsRequest,
 )
 
 SIGNED = (SignedPrepare, SignedCommit, ProvenViewChange, Proposal)
@@ -59,4 +66,16 @@ class SyncReply:
     blocks: tuple[Seal, ...]
 
 
+Unsigned = (
+    Status
+    | SealNotice
+    | BlockRequest
+    | BlockPush
+    | BlockSketch
+    | TransactionsRequest
+    | TransactionsReply
+    | Body
+    | SyncRequest
+    | SyncReply
+)
 Letter = ConsensusFrame | Body | SyncRequest | SyncReply

@@ -7,6 +7,8 @@ from random import Random
 from potp2p.simulation.core.faults import Faults
 
 Link = tuple[int, int]
+CALM_MILLISECONDS = 100
+"""Longest delay of a letter once all is calm."""
 PARTITION_MILLISECONDS = (500, 8_000)
 CLOG_MILLISECONDS_MAX = 5_000
 
@@ -29,7 +31,7 @@ class Weather:
         faults, random = self.faults, self.random.random
         low, high = faults.latency
         if now >= faults.calm_at:
-            return (low + int(random() * (min(high, 100) - low + 1)),)
+            return (low + int(random() * (CALM_MILLISECONDS - low + 1)),)
         groups = self.groups
         if groups is not None and groups[sender] != groups[receiver]:
             is_cut = not self.one_way or groups[sender] < groups[receiver]
