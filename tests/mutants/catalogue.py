@@ -127,7 +127,7 @@ MUTANTS: Final = (
         (
             Edit(
                 CORE + "quorum.py",
-                "if self.find(view, signer) is not None or not self.has_room(view, signer):",
+                "if known is not None or not self.has_room(view, signer):",
                 "if not self.has_room(view, signer):",
             ),
         ),
