@@ -124,3 +124,38 @@ def crashes(
     from cli.work.bench import show_crashes
 
     return show_crashes(kills, validators, seed, json_output=json_output)
+
+
+@application.command("published")
+def published(
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of every cell.")] = 3,
+    block_interval: Annotated[
+        int, typer.Option("--block-interval", help="Milliseconds, with wide blocks.")
+    ] = 0,
+    block_transactions: Annotated[
+        int, typer.Option("--block-transactions", help="What a wide block takes.")
+    ] = 10_000,
+    mesh_degree: Annotated[
+        int, typer.Option("--mesh-degree", help="Neighbours that gossip goes to.")
+    ] = 6,
+    separate_links: Annotated[
+        bool, typer.Option("--separate-links", help="Each connection has the whole rate.")
+    ] = False,
+    transport: Annotated[
+        bool, typer.Option("--transport", help="Charge the library's work for every message too.")
+    ] = False,
+    json_output: Json = False,
+) -> int:
+    """Run the set-up of the original Proof of Training code on a virtual clock; ours and theirs."""
+    from cli.work.bench import show_published
+    from potp2p.benchmarks.published import PublishedPlan
+
+    plan = PublishedPlan(
+        seeds=seeds,
+        block_interval=block_interval,
+        block_transactions=block_transactions,
+        mesh_degree=mesh_degree,
+        shared_links=not separate_links,
+        transport=transport,
+    )
+    return show_published(plan, json_output=json_output)

@@ -36,6 +36,12 @@ from potp2p.benchmarks.memory import (
     verify_memory_plan,
 )
 from potp2p.benchmarks.modes import ModesPlan, compare_modes, modes_lines, verify_modes_plan
+from potp2p.benchmarks.published import (
+    PublishedPlan,
+    measure_published,
+    published_lines,
+    verify_published_plan,
+)
 from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
 
 Document = dict[str, object]
@@ -139,6 +145,16 @@ def show_crashes(kills: int, validators: int, seed: int, *, json_output: bool) -
         return await measure_crashes(plan)
 
     return _show(measure, crashes_lines, json_output=json_output)
+
+
+def show_published(plan: PublishedPlan, *, json_output: bool) -> int:
+    """Compare with the published table of the original code."""
+
+    async def measure(_folder: Path) -> Document:
+        verify_published_plan(plan)
+        return await measure_published(plan)
+
+    return _show(measure, published_lines, json_output=json_output)
 
 
 def _show(

@@ -35,7 +35,7 @@ USES_SCHEMA: Final = re.compile(
     r"^from potp2p\.protocol\.wire\.(schema|fields) import", re.MULTILINE
 )
 ROOT_OF_ANOTHER: Final = Digest(b"\x01" * 32)
-JOURNAL_MEMORY_FREE: Final = 16 << 20
+JOURNAL_MEMORY_FREE: Final = 160 << 20
 CHAIN: Final = ChainId(Digest(sha256(b"fuzz").digest()))
 
 
