@@ -110,8 +110,12 @@ def verify_sync_plan(plan: SyncPlan) -> None:
             raise ConfigurationError(f"{flag} {value}: from {least} to {most}")
 
 
-async def measure_sync(plan: SyncPlan) -> Document:
-    """Return the figures; no process stays."""
+async def measure_sync(plan: SyncPlan, *, kills: int = 0) -> Document:
+    """
+    Return the figures; no process stays.
+
+    With kills the newcomer is ended by SIGKILL so often on its way, and started again.
+    """
     machine = Machine.look()
     logs = plan.folder / "logs"
     logs.mkdir(parents=True)
@@ -129,6 +133,12 @@ async def measure_sync(plan: SyncPlan) -> Document:
         if plan.is_validator:
             newcomer = _Node("validator 3", RoleName.VALIDATOR, plan.folder)
         _start(plan, fleet, newcomer, genesis, address, None)
+        for turn in range(kills):
+            await _reach(newcomer, Height(plan.blocks * (turn + 1) // (kills + 1)), Course())
+            newcomer.process.process.kill()
+            await newcomer.process.ended()
+            fleet.forget(newcomer.process)
+            newcomer.child = _run(plan, fleet, newcomer)
         course = Course()
         await _reach(newcomer, Height(plan.blocks), course)
     finally:
@@ -208,8 +218,12 @@ def _start(  # noqa: PLR0913  # who starts where, on which chain
     (node.folder / "config.toml").write_text(render_configuration(configuration))
     if chain is not None:
         shutil.copytree(chain, node.folder / "chain.lmdb")
+    node.child = _run(plan, fleet, node)
+
+
+def _run(plan: SyncPlan, fleet: Fleet, node: _Node) -> Child:
     arguments = ("start", "--datadir", str(node.folder), "--ui", "none")
-    node.child = fleet.start(node.name.replace(" ", "-"), (*plan.programs.potp2p, *arguments))
+    return fleet.start(node.name.replace(" ", "-"), (*plan.programs.potp2p, *arguments))
 
 
 async def _reach(node: _Node, target: Height, course: Course) -> None:

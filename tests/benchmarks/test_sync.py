@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
+from potp2p.benchmarks.sync import NEWCOMER, SyncPlan, measure_sync, sync_lines, verify_sync_plan
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.protocol.ledger.validity import body_of, verify_body, verify_frame_author, verify_seal
+from potp2p.storage.environment import Environment
+from potp2p.storage.tables import Table
 from tests.doubles.archives import empty_chain
 
 
@@ -56,3 +58,20 @@ async def test_a_real_node_catches_up_and_its_course_is_told(
     assert document["blocks"] == 120
     assert document["role"] == ("validator" if is_validator else "observer")
     assert "blocks/s" in "\n".join(sync_lines(document))
+
+
+@pytest.mark.long
+async def test_a_node_killed_while_it_catches_up_goes_on_at_a_whole_block(tmp_path: Path) -> None:
+    plan = SyncPlan(600, 20, 2, is_validator=False, folder=tmp_path / "bench")
+    document = await measure_sync(plan, kills=5)
+    assert document["blocks"] == 600
+    with Environment.open(plan.folder / NEWCOMER / "chain.lmdb") as environment:
+        newcomer = _everything(environment)
+    with Environment.open(plan.folder / "archive-0" / "chain.lmdb") as environment:
+        assert newcomer == _everything(environment)
+
+
+def _everything(environment: Environment) -> list[dict[bytes, bytes]]:
+    """Return all blocks, seals and records, and the tree over them."""
+    tables = (Table.BLOCKS, Table.SEALS, Table.STATE, Table.NODES, Table.TRANSACTIONS)
+    return environment.read(lambda each: [dict(each.items(table)) for table in tables])

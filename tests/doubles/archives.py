@@ -22,6 +22,7 @@ from potp2p.protocol.wire.exchange import (
 )
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode, encode
+from potp2p.services.catch_up import Away, nobody_to_ask
 from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
@@ -228,6 +229,17 @@ class Stalling(Archive):
 
 
 @dataclass(slots=True)
+class Teasing(Archive):
+    """Serves a few blocks and then nothing any more, without an end."""
+
+    async def serve(self, request: BlocksRequest) -> Sequence[bytes]:
+        """Serve the first blocks once."""
+        if request.first > 1:
+            await trio.sleep_forever()
+        return await Archive.serve(self, replace(request, count=5))
+
+
+@dataclass(slots=True)
 class Empty(Archive):
     """Claims much and has nothing."""
 
@@ -280,6 +292,7 @@ class Newcomer:
     hub: MemoryHub
     store: MemoryChainStore
     keys: KeyPair = field(default_factory=lambda: key_of("newcomer"))
+    away: Away = nobody_to_ask
     chain: ChainService = field(init=False)
     sync: SyncService = field(init=False)
 
@@ -303,6 +316,7 @@ class Newcomer:
             "0.0.0",
             adopt=self.chain.commit,
             patience_seconds=0.3,
+            away=self.away,
         )
 
     async def until(self, height: int, *, seconds: float = 120) -> float:

@@ -33,6 +33,7 @@ from tests.doubles.archives import (
     Newcomer,
     Overflowing,
     Stalling,
+    Teasing,
     empty_chain,
     made_chain,
     planted,
@@ -163,7 +164,7 @@ async def test_a_short_answer_may_not_be_longer_than_asked_either(
         await newcomer.sync.heights.raised()
         Archive("honest", chain, newcomer.hub)
         await newcomer.until(BLOCKS)
-    assert [(each.first, each.count) for each in liar.asked][0] == (1, 10)
+    assert (liar.asked[0].first, liar.asked[0].count) == (1, 10)
     assert offenders(newcomer) == {liar.node}
 
 
@@ -267,6 +268,36 @@ async def test_a_node_away_for_one_block_gets_that_block(
         await newcomer.until(BLOCKS)
     assert [(each.first, each.count) for each in archive.asked] == [(BLOCKS, 1)]
     newcomer.assert_follows(chain)
+
+
+async def test_a_replica_is_taken_from_its_work_only_while_blocks_come(
+    chain: MadeChain, autojump_clock: MockClock
+) -> None:
+    left: list[float] = []
+    back: list[float] = []
+
+    @asynccontextmanager
+    async def away() -> AsyncIterator[None]:
+        await trio.lowlevel.checkpoint()
+        left.append(trio.current_time())
+        yield
+        back.append(trio.current_time())
+
+    newcomer = Newcomer(
+        chain.genesis, MemoryHub(delay_seconds=_soon), planted(chain.genesis), away=away
+    )
+    Stalling("stalling", chain, newcomer.hub)
+    async with following(newcomer):
+        await trio.sleep(BLOCKS_REQUEST_SECONDS / 2)
+        assert not left, "a mere claim took it from its work"
+        Teasing("teasing", chain, newcomer.hub)
+        await newcomer.until(5)
+        await trio.sleep(HEDGE_SECONDS + 1)
+        assert len(back) == len(left) == 1
+        assert newcomer.chain.head.height == 5
+        Archive("honest", chain, newcomer.hub)
+        await newcomer.until(BLOCKS)
+    assert len(left) == 2
 
 
 async def test_a_crash_in_the_middle_leaves_whole_blocks_with_their_state(
