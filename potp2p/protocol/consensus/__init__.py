@@ -18,4 +18,12 @@ no watermarks, null requests or CHECKPOINT; the primary's prepare counts, its pr
 proposal carries one full certificate, that of the highest claim (QBFT). A block's author is not its
 primary: a replica that heard a better ranked body in time refuses a worse one, in views 0 to 2 only
 and never against a prepared certificate (DESIGN section 4). The order of primaries is the ledger's.
+
+What section 4's rules rest on, found by attacking them in potp2p.simulation.core. A body may bind a
+vote only after it was executed: one that is merely well signed made all refuse the honest primaries
+of views 0 to 2. The author window must be four network delays or more: half of it, which is what is
+left after the binding half, covers the skew of two decisions and one relay; with less, a body
+whispered to one validator and f votes withheld blame an honest primary. A primary that is slow but
+not late is never skipped: at worst its share f/n of the heights takes the timer of view 0 each. A
+league that fails every other turn is hardly skipped, since one success clears its misses.
 """
