@@ -134,11 +134,19 @@ async def obtain_genesis(access: Access, bootstrap: tuple[str, ...]) -> bytes:
 
 
 @asynccontextmanager
-async def client_of(access: Access, secret: bytes | None = None) -> AsyncIterator[Client]:
-    """Join the network; without a secret as nobody in particular."""
+async def client_of(
+    access: Access, secret: bytes | None = None, *, apart: bool = False
+) -> AsyncIterator[Client]:
+    """
+    Join the network; without a secret as nobody in particular.
+
+    Apart: under a peer's key of its own, beside a node that may run under the secret's.
+    """
     bootstrap = bootstrap_of(access)
     document = await obtain_genesis(access, bootstrap)
     folder = access.paths.data / "client"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    async with connect(document, secret or secrets.token_bytes(32), bootstrap, folder) as client:
+    fresh = secrets.token_bytes(32)
+    peer = fresh if apart else None
+    async with connect(document, secret or fresh, bootstrap, folder, peer_secret=peer) as client:
         yield client

@@ -167,7 +167,8 @@ def unbond_money(
 
 
 async def _unbond(access: Access, secret: bytes, amount: Amount, fee: Amount) -> Document:
-    async with client_of(access, secret) as client:
+    # The bond's key is that of a node, which goes on validating meanwhile.
+    async with client_of(access, secret, apart=True) as client:
         transaction = await client.unbond(amount, fee)
         return {
             "schema": "potp2p.unbond/1",

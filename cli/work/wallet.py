@@ -100,7 +100,7 @@ def send_money(
 async def _send(
     access: Access, secret: bytes, recipient: AccountId, amount: Amount, fee: Amount
 ) -> Document:
-    async with client_of(access, secret) as client:
+    async with client_of(access, secret, apart=True) as client:
         transaction = await client.transfer(recipient, amount, fee)
         after = await client.account(client.keys.account)
         height = await client.height()

@@ -296,21 +296,32 @@ def _require(kind: type[Record], proved: Proved, name: str) -> Record:
 
 @asynccontextmanager
 async def connect(
-    genesis_bytes: bytes, secret: bytes, bootstrap: tuple[str, ...], data_folder: Path
+    genesis_bytes: bytes,
+    secret: bytes,
+    bootstrap: tuple[str, ...],
+    data_folder: Path,
+    *,
+    peer_secret: bytes | None = None,
 ) -> AsyncIterator[Client]:
-    """Join the network as a light peer for as long as the context lasts."""
+    """
+    Join the network as a light peer for as long as the context lasts.
+
+    The peer is known by the account's own key, so that it can be asked for what it ordered, unless
+    it is given another: two peers of one key would take each other's connections.
+    """
     trust, genesis = trust_in(genesis_bytes)
     keys = KeyPair.from_secret(secret)
     network = Network(
         NetworkConfiguration(
-            secret_key=secret,
+            secret_key=secret if peer_secret is None else peer_secret,
             chain_id=trust.chain_id,
             listen=("/ip4/127.0.0.1/tcp/0",) if _is_local(bootstrap) else ("/ip4/0.0.0.0/tcp/0",),
             bootstrap=bootstrap,
         )
     )
     store = BlobFiles(data_folder / "blobs")
-    blobs = BlobExchange(store, network.streams, network.directory, keys.node_id)
+    peer = keys if peer_secret is None else KeyPair.from_secret(peer_secret)
+    blobs = BlobExchange(store, network.streams, network.directory, peer.node_id)
     async with trio.open_nursery() as nursery:
         await nursery.start(network.run)
         client = Client(keys, trust, genesis, network, store, blobs)
