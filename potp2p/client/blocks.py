@@ -1,15 +1,14 @@
 """Single blocks and snapshots as peers show them, checked from the genesis document alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from potp2p.client.epochs import EpochReader
 from potp2p.client.session import Client
 from potp2p.foundation.errors import MissingError, PeerError, RejectionReason, UnreachableError
-from potp2p.foundation.types import Digest, Height, NodeId, TrustedCheckpoint
+from potp2p.foundation.types import Digest, Height, NodeId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.heights import epoch_of
-from potp2p.protocol.ledger.trust import verify_offer, verify_path
-from potp2p.protocol.ledger.validity import block_hash, transactions_root, verify_seal
+from potp2p.protocol.ledger.validity import transactions_root
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.exchange import BlocksReply, BlocksRequest, SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
@@ -19,8 +18,6 @@ from potp2p.protocol.wire.snapshots import (
     SnapshotOffer,
     SnapshotOffers,
     SnapshotRequest,
-    TrustPath,
-    TrustPathRequest,
 )
 
 ASK_SECONDS = 10.0
@@ -62,9 +59,8 @@ async def list_snapshots(client: Client) -> tuple[SnapshotOffer, ...]:
             answer = await _ask(client, peer, StreamProtocol.SNAPSHOTS, request)
             offers = decode(SnapshotOffers, answer).offers if answer else ()
             for offer in offers:
-                height = offer.header.body.height
-                seats = await _seats_at(client, peer, height)
-                verify_offer(offer, seats, client.genesis.consensus, client.trust.chain_id)
+                await _learn_seats(client, peer, offer.header.body.height)
+                client.trust.verify_header(offer.header, offer.seal)
         except PeerError as error:
             client.network.directory.penalise(peer, error)
             failure = str(error)
@@ -82,8 +78,14 @@ async def list_snapshots(client: Client) -> tuple[SnapshotOffer, ...]:
 
 async def _fetch_from(client: Client, peer: NodeId, height: Height) -> FoundBlock:
     sealed = await _sealed(client, peer, height)
-    seats = await _seats_at(client, peer, height)
-    return _verified(client, sealed, height, seats)
+    block, body = sealed.block, sealed.block.header.body
+    if body.height != height:
+        raise PeerError(RejectionReason.BAD_BLOCK, "block of another height")
+    await _learn_seats(client, peer, height)
+    client.trust.verify_header(block.header, sealed.seal)
+    if body.transactions_root != transactions_root(block.transactions):
+        raise PeerError(RejectionReason.BAD_BLOCK, "transactions of another block")
+    return FoundBlock(block, sealed.seal, sealed.seal.block_hash)
 
 
 async def _sealed(client: Client, peer: NodeId, height: Height) -> SealedBlock:
@@ -96,41 +98,11 @@ async def _sealed(client: Client, peer: NodeId, height: Height) -> SealedBlock:
     return decode(SealedBlock, blocks[0])
 
 
-def _verified(
-    client: Client, sealed: SealedBlock, height: Height, seats: Sequence[NodeId]
-) -> FoundBlock:
-    """Raise PeerError unless these seats sealed this block, and it is the one of this height."""
-    block, seal = sealed.block, sealed.seal
-    body, digest = block.header.body, block_hash(block.header)
-    if body.height != height or (seal.height, seal.epoch) != (height, body.epoch):
-        raise PeerError(RejectionReason.BAD_BLOCK, "block of another height")
-    if seal.block_hash != digest:
-        raise PeerError(RejectionReason.BAD_JUSTIFICATION, "seal of another block")
-    if body.transactions_root != transactions_root(block.transactions):
-        raise PeerError(RejectionReason.BAD_BLOCK, "transactions of another block")
-    verify_seal(seal, seats, client.trust.chain_id)
-    return FoundBlock(block, seal, digest)
-
-
-async def _seats_at(client: Client, peer: NodeId, height: Height) -> Sequence[NodeId]:
-    """Follow the seats from genesis to a height: each set is announced by the one before."""
-    consensus = client.genesis.consensus
-    seats: Sequence[NodeId] = tuple(each.node for each in client.genesis.validators)
-    if epoch_of(height, consensus) == 0:
-        return seats
-    first = _verified(client, await _sealed(client, peer, Height(1)), Height(1), seats)
-    start = TrustedCheckpoint(Height(1), first.block_hash)
-    while True:
-        request = encode(SnapshotRequest(TrustPathRequest(start.height, height)))
-        answer = await _ask(client, peer, StreamProtocol.SNAPSHOTS, request)
-        if not answer:
-            raise MissingError("the peer cannot prove who sealed it: it keeps no older history")
-        path = decode(TrustPath, answer)
-        header, seats = verify_path(path, start, height, consensus, client.trust.chain_id)
-        reached = Height(header.body.height + 1)
-        if epoch_of(reached, consensus) >= epoch_of(height, consensus):
-            return seats
-        start = TrustedCheckpoint(header.body.height, block_hash(header))
+async def _learn_seats(client: Client, peer: NodeId, height: Height) -> None:
+    """Follow the seats up to a height with what one peer shows."""
+    reader = EpochReader(client.network.streams)
+    epoch = epoch_of(height, client.genesis.consensus)
+    client.trust = await reader.follow(client.trust, peer, epoch)
 
 
 async def _ask(client: Client, peer: NodeId, protocol: StreamProtocol, body: bytes) -> bytes:

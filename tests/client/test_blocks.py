@@ -12,15 +12,14 @@ from potp2p.client.light import trust_in
 from potp2p.client.session import Client
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.foundation.errors import MissingError
-from potp2p.foundation.types import Height
+from potp2p.foundation.types import Digest, Height
+from potp2p.protocol.wire.certificates import EpochsReply
 from potp2p.protocol.wire.exchange import BlocksRequest
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
     OffersRequest,
     SnapshotOffers,
     SnapshotRequest,
-    TrustPath,
-    TrustPathRequest,
 )
 from potp2p.simulation.network import MemoryHub
 from potp2p.simulation.stores import FolderBlobStore
@@ -78,26 +77,24 @@ async def test_a_block_that_nobody_keeps_is_missing_and_said_so(host: Host, tmp_
     client = client_of(hub, host.chain, tmp_path)
     with pytest.raises(MissingError, match="not decided yet, or peers keep no history that old"):
         await fetch_block(client, Height(BLOCKS + 1))
-    server.lie = lambda _request, _answer: b""
-    with pytest.raises(MissingError, match="cannot prove who sealed it"):
+    server.lie_of_epochs = lambda _answer: encode(EpochsReply(()))
+    with pytest.raises(MissingError, match="cannot show who followed the seats"):
         await fetch_block(client, Height(150))
     assert not hub.penalties, "to have little is no fault"
 
 
-def own_seats(request: SnapshotRequest, answer: bytes) -> bytes:
+def own_seats(answer: bytes) -> bytes:
     """Announce seats of one's own."""
-    if not isinstance(request.wanted, TrustPathRequest):
-        return answer
-    path = decode(TrustPath, answer)
-    seats = replace(path.validators, nodes=(key_of("liar").node_id,) * 4)
-    return encode(replace(path, validators=seats))
+    links = decode(EpochsReply, answer).links
+    own = replace(links[0].validators, nodes=(key_of("liar").node_id,) * 4)
+    return encode(EpochsReply((replace(links[0], validators=own),)))
 
 
-def no_links(request: SnapshotRequest, answer: bytes) -> bytes:
-    """Leave out how the seats changed."""
-    if not isinstance(request.wanted, TrustPathRequest):
-        return answer
-    return encode(replace(decode(TrustPath, answer), links=()))
+def other_end(answer: bytes) -> bytes:
+    """Show the end of an epoch under the seal of another block."""
+    links = decode(EpochsReply, answer).links
+    seal = replace(links[0].seal, block_hash=Digest(bytes(32)))
+    return encode(EpochsReply((replace(links[0], seal=seal),)))
 
 
 def stolen_seal(request: SnapshotRequest, answer: bytes) -> bytes:
@@ -108,12 +105,12 @@ def stolen_seal(request: SnapshotRequest, answer: bytes) -> bytes:
     return encode(SnapshotOffers((replace(first, seal=second.seal),)))
 
 
-@pytest.mark.parametrize("lie", [own_seats, no_links])
+@pytest.mark.parametrize("lie", [own_seats, other_end])
 async def test_a_false_way_to_the_seats_costs_its_bearer_and_another_peer_is_asked(
-    lie: Callable[[SnapshotRequest, bytes], bytes], host: Host, tmp_path: Path
+    lie: Callable[[bytes], bytes], host: Host, tmp_path: Path
 ) -> None:
     hub = MemoryHub()
-    liar = Server("liar", host.chain, hub, host=host, lie=lie)
+    liar = Server("liar", host.chain, hub, host=host, lie_of_epochs=lie)
     client = client_of(hub, host.chain, tmp_path)
     with pytest.raises(MissingError, match="no block 150"):
         await fetch_block(client, Height(150))
@@ -142,7 +139,7 @@ async def test_snapshots_on_offer_are_listed_when_their_seals_hold(
     offers = await list_snapshots(client)
     assert [each.header.body.height for each in offers] == [NEWEST, 100]
     server.lie = stolen_seal
-    with pytest.raises(MissingError, match="seal of another height"):
+    with pytest.raises(MissingError, match="seal of another header"):
         await list_snapshots(client)
     server.lie = lambda _request, _answer: b""
     with pytest.raises(MissingError, match="no connected peer keeps one"):

@@ -10,12 +10,13 @@ from potp2p.foundation.types import Height, NodeId, TrustedCheckpoint
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.block import Ledger
 from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
-from potp2p.protocol.wire.schema import decode
+from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import SnapshotRequest
 from potp2p.services.block_batch import BlockBatch
 from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
+from potp2p.services.queries import QueryService
 from potp2p.services.sealed import read_sealed
 from potp2p.services.snapshots import SnapshotService
 from potp2p.simulation.network import MemoryHub
@@ -89,6 +90,8 @@ class Server(Archive):
 
     host: Host | None = None
     lie: Callable[[SnapshotRequest, bytes], bytes] = lambda _request, answer: answer
+    lie_of_epochs: Callable[[bytes], bytes] = lambda answer: answer
+    queries: QueryService = field(init=False)
     wanted: list[SnapshotRequest] = field(default_factory=list[SnapshotRequest])
     service: SnapshotService = field(init=False)
 
@@ -105,6 +108,13 @@ class Server(Archive):
             quiet,
         )
         self.network.serve(StreamProtocol.SNAPSHOTS, self.answer_snapshots)
+        genesis = encode(self.chain.genesis)
+        self.queries = QueryService(genesis, self.host.service, self.host.store, inner)
+        self.network.serve(StreamProtocol.EPOCHS, self.answer_epochs)
+
+    async def answer_epochs(self, peer: NodeId, body: bytes) -> bytes:
+        """Serve the ends of epochs, or a lie."""
+        return self.lie_of_epochs(await self.queries.answer_epochs(peer, body))
 
     async def answer_snapshots(self, peer: NodeId, body: bytes) -> bytes:
         """Serve what the service serves, or a lie."""
