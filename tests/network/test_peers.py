@@ -13,6 +13,7 @@ from potp2p.network.peers import (
     MESSAGES_PER_SECOND,
     PEERS_REMEMBERED_MAX,
     POINTS_BAN,
+    USELESS_PER_SECOND,
     Conduct,
     Judgement,
 )
@@ -102,3 +103,25 @@ def test_what_a_backward_node_cannot_judge_is_never_held_against_its_bearer() ->
     conduct = Conduct(Clock())
     judgements = {conduct.fault(PEER, RejectionReason.UNPROVEN) for _ in range(1_000)}
     assert judgements == {Judgement.BEAR}
+
+
+def test_useless_batches_of_a_busy_peer_are_borne_and_a_flood_of_them_is_not() -> None:
+    clock = Clock()
+    conduct = Conduct(clock)
+    for _ in range(10_000):
+        assert conduct.fault(PEER, RejectionReason.USELESS) is Judgement.BEAR
+        clock.now += 1 / USELESS_PER_SECOND
+
+    flood = int(USELESS_PER_SECOND * BURST_SECONDS + POINTS_BAN) + 2
+    judgements = [conduct.fault(PEER, RejectionReason.USELESS) for _ in range(flood)]
+    assert Judgement.BAN in judgements
+    assert judgements.index(Judgement.BAN) > USELESS_PER_SECOND * BURST_SECONDS
+
+
+def test_bearing_useless_batches_forgives_nothing_else() -> None:
+    clock = Clock()
+    conduct = Conduct(clock)
+    for _ in range(2):
+        conduct.fault(PEER, RejectionReason.BAD_BLOCK)
+        conduct.fault(PEER, RejectionReason.USELESS)
+    assert conduct.fault(PEER, RejectionReason.BAD_BLOCK) is Judgement.BAN

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
@@ -18,7 +19,9 @@ from potp2p.foundation.types import (
     ValidatorIndex,
     View,
 )
+from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.crypto.signing import sign
+from potp2p.protocol.ledger.state import open_state
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, Block, BlockBody, Frame, Seal
 from potp2p.protocol.wire.exchange import SealedBlock
 from potp2p.protocol.wire.schema import decode, encode
@@ -212,3 +215,55 @@ async def test_the_head_survives_a_restart(frozen: World, autojump_clock: MockCl
 def test_a_store_without_genesis_is_no_chain() -> None:
     with pytest.raises(OperatingError, match="genesis"):
         stored_head(MemoryChainStore(), key_of("any").node_id[:32])  # type: ignore[arg-type]
+
+
+async def test_execution_is_given_up_where_the_head_moves_meanwhile(
+    frozen: World, autojump_clock: MockClock
+) -> None:
+    block, chain = await next_block(frozen), judge(frozen).node.chain
+    head, body = chain.head, block.header.body
+    slices = chain.ledger.executing(
+        head.header, body.height, body.author, body.rank, block.transactions, lambda _: True
+    )
+    chain.head = replace(head)
+
+    async def move() -> None:
+        chain.head = head
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(move)
+        with pytest.raises(PeerError) as refused:
+            await chain.in_turns(slices)
+
+    assert refused.value.reason is RejectionReason.TOO_LATE
+    assert (await chain.verify(block)).state_root == body.state_root
+
+
+async def test_a_body_put_together_here_is_not_executed_again(
+    frozen: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block = await next_block(frozen)
+    chain = frozen.primary().node.chain
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("executed a second time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(chain.ledger), "executing", refuse)
+        outcome = await chain.verify(block)
+        assert outcome.state_root == block.header.body.state_root
+        other = resigned(frozen, block, lambda body: replace(body, time_milliseconds=1))
+        with pytest.raises(AssertionError, match="a second time"):
+            await chain.verify(other)
+
+
+async def test_records_of_the_head_are_those_in_the_store(
+    frozen: World, autojump_clock: MockClock
+) -> None:
+    for machine in frozen.machines.values():
+        chain = machine.node.chain
+        fresh = open_state(chain.store)
+        for seat in fresh.chain().seats:
+            account = account_of(seat.node)
+            assert chain.state().account(account) == fresh.account(account)
+        assert chain.state().chain() == fresh.chain()

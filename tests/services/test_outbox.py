@@ -16,10 +16,11 @@ from potp2p.network.ports import StreamProtocol, Topic
 from potp2p.protocol.ledger.transition import sign_transaction
 from potp2p.protocol.wire.exchange import Role, TransactionBatch
 from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.submission import Submission, SubmissionReceipt
 from potp2p.protocol.wire.transactions import Ready, Transaction
 from potp2p.services import mempool
 from potp2p.services.admission import Room, Standing
-from potp2p.services.outbox import _batches
+from potp2p.services.outbox import BATCH_TRANSACTIONS_MAX, _batches
 from tests.doubles.network import Transit
 from tests.doubles.world import Machine, World, key_of, open_world
 
@@ -251,3 +252,39 @@ async def test_a_node_far_behind_neither_takes_nor_blames_what_it_cannot_judge(
         machine.node.outbox.validate(encode(TransactionBatch((ready(bearer, 1),))))
     assert refused.value.reason is RejectionReason.UNPROVEN
     assert machine.node.chain.mempool.candidates() == ()
+
+
+async def test_many_are_taken_in_order_and_those_without_standing_are_named(
+    still: World, autojump_clock: MockClock
+) -> None:
+    machine, bearer = still.machines["validator-0"], still.machines["validator-1"]
+    stranger = sign_transaction(key_of("stranger"), machine.node.chain.chain_id, Ready(Cycle(1)))
+    batch = (ready(bearer, 1), stranger, ready(bearer, 2), ready(bearer, 1))
+
+    answer = await machine.node.outbox.answer_many(bearer.node_id, encode(Submission(batch)))
+
+    receipt = decode(SubmissionReceipt, answer)
+    assert [each.index for each in receipt.refused] == [1]
+    assert "no seat" in receipt.refused[0].reason
+    assert set(machine.node.chain.mempool.candidates()) == {ready(bearer, 1), ready(bearer, 2)}
+
+
+async def test_a_forged_one_among_many_costs_its_bearer_and_ends_the_request(
+    still: World, autojump_clock: MockClock
+) -> None:
+    machine, bearer = still.machines["validator-0"], still.machines["validator-1"]
+    true = decode(Transaction, ready(bearer, 1))
+    forged = encode(replace(true, signature=Signature(bytes(64))))
+    batch = (ready(bearer, 2), forged, ready(bearer, 3))
+
+    with pytest.raises(PeerError) as refused:
+        await machine.node.outbox.answer_many(bearer.node_id, encode(Submission(batch)))
+
+    assert refused.value.reason is RejectionReason.BAD_SIGNATURE
+    assert machine.node.chain.mempool.candidates() == (ready(bearer, 2),)
+
+
+def test_batches_are_short_enough_to_be_checked_in_one_go() -> None:
+    waiting = [b"%d" % number for number in range(2 * BATCH_TRANSACTIONS_MAX + 1)]
+
+    assert [len(batch) for batch in _batches(waiting)] == [BATCH_TRANSACTIONS_MAX] * 2 + [1]

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import Digest
-from potp2p.protocol.ledger.tree import EMPTY, LeafDigests, Proof, prove, update, verify_proof
+from potp2p.protocol.ledger.tree import (
+    EMPTY,
+    SLICE_KEYS,
+    LeafDigests,
+    Proof,
+    prove,
+    update,
+    updating,
+    verify_proof,
+)
 from potp2p.protocol.wire.schema import decode, encode
 
 
@@ -164,3 +173,29 @@ def test_everything_deleted_is_the_empty_tree(grown: Tree) -> None:
     grown.write(dict.fromkeys(grown.contents))
     assert grown.root == EMPTY
     assert grown.nodes == {}
+
+
+@pytest.mark.parametrize("slice_keys", [1, 2, 7, 1_000])
+def test_root_and_nodes_do_not_depend_on_where_a_batch_is_cut(
+    slice_keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(4)
+    whole, cut = Tree(), Tree()
+    for _ in range(12):
+        numbers = draw.sample(range(300), 40)
+        writes = {
+            b"key %d" % number: None if draw.random() < 0.4 else draw.randbytes(3)
+            for number in numbers
+        }
+        whole.write(writes)
+        with monkeypatch.context() as patched:
+            patched.setattr("potp2p.protocol.ledger.tree.SLICE_KEYS", slice_keys)
+            cut.write(writes)
+        assert (cut.root, cut.nodes) == (whole.root, whole.nodes)
+        assert cut.root == naive_root(cut.contents)
+
+
+def test_others_have_their_turn_within_a_large_batch() -> None:
+    writes = {b"key %d" % number: b"value" for number in range(3 * SLICE_KEYS)}
+
+    assert len(list(updating(Tree(), EMPTY, writes))) == 2
