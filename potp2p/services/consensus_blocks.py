@@ -1,5 +1,6 @@
 """Blocks of the height in work, of the next and of the one before: bounded, looked up by hash."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from potp2p.foundation.errors import PeerError, RejectionReason
@@ -92,6 +93,10 @@ class BlockShelf:
             return None
         self.held[kept.block_hash] = kept
         return kept
+
+    def keep_only(self, wanted: Collection[Digest]) -> None:
+        """Let go of all other blocks: of a height that does not end, each view may bring one."""
+        self.held = {key: kept for key, kept in self.held.items() if key in wanted}
 
     def turn(self, height: Height, last: Digest) -> None:
         """Begin a height: of those below, only the last final block is kept, for who missed it."""

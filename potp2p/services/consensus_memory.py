@@ -121,10 +121,11 @@ class ReplicaMemory:
         if len(at.checked) > CHECKS_KEPT_MAX:
             await self.journal.sync()
             return
-        held = (self._shelf.held.get(each) for each in sorted(blocks_that_matter(at)))
-        blocks = [each for each in held if each is not None]
+        wanted = blocks_that_matter(at)
+        blocks = [kept for key, kept in sorted(self._shelf.held.items()) if key in wanted]
         records: list[Record] = [keep_height(at), *(BlockKept(each.encoded) for each in blocks)]
         await self.journal.rewrite([encode_record(record) for record in records])
+        self._shelf.keep_only(wanted)
         self._kept = {each.block_hash for each in blocks}
         self._compact_at = max(JOURNAL_COMPACT_BYTES, 2 * self.journal.size())
 

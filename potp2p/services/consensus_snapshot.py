@@ -20,6 +20,7 @@ from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
     PreparedCertificate,
     Proposal,
+    Propose,
     ProvenViewChange,
     SignedCommit,
     SignedMessage,
@@ -117,20 +118,17 @@ def restore_height(kept: HeightKept, timing: Timing) -> HeightState:
 
 def blocks_that_matter(at: HeightState) -> frozenset[Digest]:
     """
-    Return the hashes of blocks that others may rightly ask us for after a restart.
+    Return the hashes of blocks that others may rightly ask us for.
 
     What a quorum prepared is held by everyone in it who committed; what nobody committed on may be
     asked of those who are up.
     """
-    return frozenset(
-        part.block_hash
-        for part in (
-            at.prepared,
-            at.decided,
-            None if at.proposal is None else at.proposal.statement,
-        )
-        if part is not None
-    )
+    hashes = {part.block_hash for part in (at.prepared, at.decided) if part is not None}
+    own = at.own.get(Propose)
+    for proposal in (at.proposal, own):
+        if isinstance(proposal, Proposal):
+            hashes.add(proposal.statement.block_hash)
+    return frozenset(hashes)
 
 
 def _votes(book: VoteBook[Vote]) -> tuple[Vote, ...]:

@@ -194,3 +194,28 @@ async def test_block_that_others_may_ask_for_outlives_the_rewriting(tmp_path: Pa
         assert again.replica.at == before
         assert list(again.shelf.held) == [wanted.block_hash]
         assert again.memory.muted_height is None
+
+
+async def test_blocks_of_failed_views_take_no_more_room_than_a_few(tmp_path: Path) -> None:
+    """Each view may bring a block of a megabyte that comes to nothing."""
+    path, record, views = tmp_path / "wal", MemoryRecord(), 40
+    held, last = [0], BLOCKS[0]
+    with scribe_on(path, record, 4, 3) as live:
+        for view in range(1, views + 1):
+            block = make_block(start(4, 3), 0, view, transactions=(bytes([view]) * 16_000,) * 60)
+            kept = shelved(block, encode(block), None)
+            shown = tuple(view_change(signer, view) for signer in range(3))
+            live.shelf.put(kept)
+            live.memory.keep_block(kept)
+            live.step(
+                MessageReceived(propose(view % 4, kept.block_hash, view=view, view_changes=shown))
+            )
+            await live.memory.sync()
+            held.append(len(live.shelf.held))
+            last = kept.block_hash
+
+    assert max(held) <= JOURNAL_COMPACT_BYTES // 960_000 + 2
+    assert max(each.stat().st_size for each in journal_paths(path)) < 2 * JOURNAL_COMPACT_BYTES
+    with scribe_on(path, record, 4, 3) as again:
+        assert last in again.shelf.held
+        assert len(again.shelf.held) <= max(held)
