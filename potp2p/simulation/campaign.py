@@ -60,7 +60,7 @@ class Campaign:
             "level": str(self.plan.choices.level),
             "seeds": len(ordered),
             "violations": sum(bool(each.violations) for each in ordered),
-            "unconverged": sum(each.converge_seconds is None for each in ordered),
+            "unconverged": sum(verdict_of(each) == "unconverged" for each in ordered),
             "converge_seconds_max": max(
                 (each.converge_seconds or 0.0 for each in ordered), default=0.0
             ),

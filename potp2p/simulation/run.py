@@ -57,7 +57,7 @@ class SeedReport:
     calm_height: int
     """Highest block that an honest machine had stored when the faults ended."""
     converge_seconds: float | None
-    """From the calm on; None: it never converged."""
+    """From the calm on; None: it never converged, or broke a rule before that."""
     violations: tuple[str, ...]
     messages: int
     trace_hash: str
@@ -190,31 +190,41 @@ class Scene:
                 weather.late_authors.add(keys.node_id)
 
     async def _watch(self, world: World, oracle: Oracle) -> float | None:
-        """Look on until the network has shown that it goes on, or has had time enough to."""
+        """
+        Look on until the network has shown that it goes on, or has had time enough to.
+
+        A broken rule ends the run: what comes after it proves nothing.
+        """
         honest = [each for name, each in world.machines.items() if name not in oracle.suspects]
         calm = self.plan.calm_at / 1000
-        while trio.current_time() < calm:
-            await self._look(world, oracle, honest)
+        await self._until(lambda: trio.current_time() >= calm, calm, oracle, honest)
         self._calm_height = max(oracle.decided, default=0)
         self.trace.note("calm", f"highest block {self._calm_height}")
         goal = self._calm_height + HEIGHTS_AFTER
-        while _lowest(honest) < goal:
-            if trio.current_time() > calm + CONVERGE_SECONDS_MAX:
-                return None
-            await self._look(world, oracle, honest)
+        latest = calm + CONVERGE_SECONDS_MAX
+        if not await self._until(lambda: _lowest(honest) >= goal, latest, oracle, honest):
+            return None
         converged = trio.current_time() - calm
         self.trace.note("converged", f"{converged:.2f} s")
-        left = max(0, self.plan.choices.heights - goal)
-        deadline = trio.current_time() + CONVERGE_SECONDS_MAX + left * HEIGHT_SECONDS_MAX
-        while _lowest(honest) < self.plan.choices.heights:
-            if trio.current_time() > deadline:
-                self.trace.note("stalled", f"at {_lowest(honest)}")
-                return None
-            await self._look(world, oracle, honest)
+        heights = self.plan.choices.heights
+        latest += CONVERGE_SECONDS_MAX + max(0, heights - goal) * HEIGHT_SECONDS_MAX
+        if not await self._until(lambda: _lowest(honest) >= heights, latest, oracle, honest):
+            self.trace.note("stalled", f"at {_lowest(honest)}")
+            return None
         return converged
 
-    async def _look(self, world: World, oracle: Oracle, honest: list[Machine]) -> None:
-        oracle.note_penalties(world.hub.penalties)
+    async def _until(
+        self, is_reached: Callable[[], bool], latest: float, oracle: Oracle, honest: list[Machine]
+    ) -> bool:
+        """Wait for something; False when time is over or a rule is broken."""
+        while not is_reached():
+            if oracle.violations or trio.current_time() > latest:
+                return False
+            await self._look(oracle, honest)
+        return not oracle.violations
+
+    async def _look(self, oracle: Oracle, honest: list[Machine]) -> None:
+        oracle.note_penalties(honest[0].hub.penalties)
         if trio.current_time() >= self._weighed_at + WEIGH_SECONDS:
             self._weighed_at = trio.current_time()
             oracle.note_sizes([each for each in honest if each.is_running])
