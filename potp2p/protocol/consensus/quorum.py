@@ -83,6 +83,13 @@ class VoteBook(Generic[Vote]):
         """Return who voted in a view, ascending."""
         return tuple(sorted(self.by_view.get(view, {})))
 
+    def voters(self, view: View, block_hash: Digest) -> list[ValidatorIndex]:
+        """Return who voted for one block in one view, ascending."""
+        votes = self.by_view.get(view)
+        if votes is None:
+            return []
+        return [each for each in sorted(votes) if votes[each].statement.block_hash == block_hash]
+
     def signatures(self, view: View, block_hash: Digest) -> tuple[CommitSignature, ...]:
         """Return the signatures for one block in one view, ascending by signer."""
         votes = self.by_view.get(view, {})

@@ -53,8 +53,7 @@ def fetch_proposed(at: HeightState, proposal: Proposal) -> FetchBlock:
     hints = [proposal.statement.signer]
     if proposal.certificate is not None:
         hints += [each.signer for each in proposal.certificate.signatures]
-    votes = at.prepares.signatures(at.view, proposal.statement.block_hash)
-    hints += [each.signer for each in votes]
+    hints += at.prepares.voters(at.view, proposal.statement.block_hash)
     others = tuple(hint for hint in dict.fromkeys(hints) if hint != at.facts.seat)
     return FetchBlock(at.facts.height, proposal.statement.block_hash, others)
 

@@ -247,10 +247,10 @@ class Cluster:
             self._deliver_message(self.members[source], member, message)
 
     def _facts(self, member: Member) -> HeightStarted:
-        turns = self.record.turns[member.head]
-        order_of = self.order_of or turns.order
+        order, ranking = self.record.outlook(member.height, member.head)
+        if self.order_of is not None:
+            order = self.order_of(member.height)
         if self.authors is not None:
-            ranking = turns.ranking(member.height, member.head)
             for delay, name, body in self.authors.bodies(member, ranking, len(self.members)):
                 self.plan(delay, partial(self.arrive, member, self.members[name], body))
         return start(
@@ -259,7 +259,7 @@ class Cluster:
             height=member.height,
             head=member.head,
             head_seal=member.chain[-1] if member.chain else None,
-            primaries=order_of(member.height),
+            primaries=order,
         )
 
     # The network

@@ -54,7 +54,7 @@ def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
     return Faults(
         calm_at=random.randint(3_000, 30_000),
         loss=random.choice((0.0, 0.0, 0.02, 0.1, 0.3)),
-        duplication=random.choice((0.0, 0.0, 0.1, 0.5)),
+        duplication=random.choice((0.0, 0.0, 0.1, 0.4)),
         latency=random.choice(((1, 100), (1, 100), (1, 1_000))),
         partitions=some(0.4),
         clogs=some(0.2),
@@ -65,5 +65,5 @@ def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
         twins=liable if 0.7 < kind < 0.85 else frozenset(),
         liars=liable if kind >= 0.85 else frozenset(),
         liar=random.choice(liars) if kind > 0.77 else "",
-        authors=some(0.3),
+        authors=some(0.2),
     )

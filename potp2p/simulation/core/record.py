@@ -12,6 +12,9 @@ from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.stubs import GENESIS_HEAD
 from potp2p.simulation.core.turns import Turns
 
+Outlook = tuple[tuple[int, ...], tuple[int, ...]]
+"""Seats in the order of views; ranked authors, best first."""
+
 
 @dataclass(slots=True)
 class ChainRecord:
@@ -24,8 +27,19 @@ class ChainRecord:
     blocks: dict[Digest, BlockFacts] = field(default_factory=dict[Digest, BlockFacts])
     turns: dict[Digest, Turns] = field(default_factory=dict[Digest, Turns])
 
+    _outlooks: dict[Digest, Outlook] = field(default_factory=dict[Digest, Outlook])
+
     def __post_init__(self) -> None:
         self.turns[GENESIS_HEAD] = Turns.first(self.size)
+
+    def outlook(self, height: int, head: Digest) -> Outlook:
+        """Return who leads the views of a height and who may author it."""
+        known = self._outlooks.get(head)
+        if known is None:
+            turns = self.turns[head]
+            ranking = turns.ranking(height, head) if self.has_authors else ()
+            known = self._outlooks[head] = turns.order(height), ranking
+        return known
 
     def frame(self, member: Member, request: RequestBlock) -> Digest:
         """Frame the best sound body that a primary holds, else an own one."""
@@ -60,7 +74,7 @@ class ChainRecord:
         if seal.block_hash in self.turns or parent not in self.turns:
             return
         facts, before = self.blocks[seal.block_hash], self.turns[parent]
-        ranking = before.ranking(seal.height, parent) if self.has_authors else ()
+        _, ranking = self.outlook(seal.height, parent)
         better = ranking if facts.rank == RANK_NONE else ranking[: facts.rank]
         after = before.after(seal.height, facts.view, facts.primary, better)
         self.turns[seal.block_hash] = after
