@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -23,6 +24,9 @@ from potp2p.foundation.limits import NODE_ID_BYTES
 from potp2p.foundation.types import Height, NodeId
 from potp2p.protocol.crypto.identity import account_of, encode_address
 from potp2p.protocol.ledger.heights import epoch_of
+
+NOT_KEPT: Final = "are not kept here"
+"""What a node says that began with a snapshot."""
 
 Document = dict[str, object]
 
@@ -51,8 +55,10 @@ async def _list(access: Access, last: int) -> list[Document]:
         for height in sorted(ends)[-last:]:
             try:
                 found = await _verified(client, Height(height))
-            except MissingError:
-                # No draw in that cycle: nobody had weight yet.
+            except MissingError as error:
+                # No draw in that cycle: nobody had weight yet. Or nobody keeps blocks that old.
+                if NOT_KEPT in str(error):
+                    say(f"height {height}: {error}")
                 continue
             rows.append(certificate_document(found))
         return rows

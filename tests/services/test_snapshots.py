@@ -12,10 +12,11 @@ import trio.testing
 
 from potp2p.foundation.errors import OperatingError, PeerError, UnreachableError
 from potp2p.foundation.limits import SNAPSHOTS_KEPT
-from potp2p.foundation.types import Digest, Height, TrustedCheckpoint
+from potp2p.foundation.types import Digest, Epoch, Height, TrustedCheckpoint
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.genesis import chain_id_of
 from potp2p.protocol.ledger.validity import block_hash
+from potp2p.protocol.wire.certificates import CertificateRequest, EpochsReply, EpochsRequest
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.snapshots import (
     OffersRequest,
@@ -377,3 +378,25 @@ async def test_questions_out_of_bounds_are_refused_and_unknown_ones_answered_emp
         await ask(encode(SnapshotRequest(TrustPathRequest(Height(9), Height(9)))))
     with pytest.raises(PeerError):
         await ask(b"\x00")
+
+
+async def test_a_node_that_began_with_a_snapshot_says_what_it_does_not_keep(
+    host: Host, tmp_path: Path, stack: ExitStack
+) -> None:
+    hub = MemoryHub()
+    Server("server", host.chain, hub, host=host)
+    new = await newcomer(host.chain, tmp_path, stack)
+    await fetcher_of(new, hub.attach(key_of("newcomer").node_id), NEWEST).fetch()
+    new.build()
+    server = Server("late", host.chain, hub, host=new)
+    certificate = encode(CertificateRequest(Height(NEWEST - 1)))
+    with pytest.raises(PeerError, match=f"blocks below {NEWEST} are not kept here"):
+        await server.queries.answer_certificate(key_of("asker").node_id, certificate)
+    path = encode(SnapshotRequest(TrustPathRequest(Height(50), Height(NEWEST))))
+    assert await server.service.answer(key_of("asker").node_id, path) == b""
+    links = await server.queries.answer_epochs(
+        key_of("asker").node_id, encode(EpochsRequest(Epoch(0), 2))
+    )
+    assert decode(EpochsReply, links).links == ()
+    await new.follow(BLOCKS)
+    assert new.store.first_block() == NEWEST
