@@ -190,8 +190,10 @@ async def test_every_header_is_checked_with_the_seats_of_its_epoch_and_no_others
                     trust.verify_header(header, replace(seal, signatures=seal.signatures[:3]))
             with pytest.raises(PeerError):
                 trust.verify_header(header, replace(seal, epoch=Epoch(seal.epoch + 1)))
+        newest = store.block(Height(HISTORY))
+        assert newest is not None
         with pytest.raises(PeerError, match="not known"):
-            first.verify_header(header, seal)
+            first.verify_header(decode(Block, newest[0]).header, decode(Seal, newest[1]))
 
 
 async def test_forged_ends_of_epochs_are_refused(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trio.testing import MockClock
 
-from potp2p.foundation.types import POT, Amount, NodeId
+from potp2p.foundation.types import POT, Amount, Height, NodeId
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.records import Account
 from potp2p.protocol.ledger.transition import sign_paid_transaction
@@ -48,7 +48,7 @@ def seats(world: World, name: str = "validator-1") -> tuple[NodeId, ...]:
 
 def sealers(world: World, height: int, nodes: tuple[NodeId, ...]) -> set[NodeId]:
     """Return who signed the seal of a height, by the seats of its epoch."""
-    stored = world.machines["validator-1"].store.block(height)
+    stored = world.machines["validator-1"].store.block(Height(height))
     assert stored is not None
     return {nodes[each.signer] for each in decode(Seal, stored[1]).signatures}
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from potp2p.foundation.types import Digest, Epoch, Height, ValidatorIndex, View
+from potp2p.foundation.types import Cycle, Digest, Epoch, Height, ValidatorIndex, View
 from potp2p.protocol.consensus.effects import Accuse
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
@@ -198,7 +198,7 @@ def _authored(bench: Bench, author: KeyPair, seed: bytes) -> AuthoredBody:
         previous_hash=APPLE,
         previous_seal_hash=NO_DIGEST,
         epoch=Epoch(0),
-        cycle=0,
+        cycle=Cycle(0),
         author=author.node_id,
         rank=RANK_NONE,
         transactions_root=sha256(seed),

@@ -122,7 +122,9 @@ def test_two_bodies_under_one_key_cost_the_bond_whatever_their_kind_and_order(
 ) -> None:
     liar = world.validators[1]
     before = world.state.chain()
-    world.block(submitted(world, votes(world, *pair[::order])))
+    world.block(
+        submitted(world, votes(world, pair[0 if order > 0 else 1], pair[1 if order > 0 else 0]))
+    )
     after = world.state.chain()
     assert world.account(liar).bond == 0
     assert before.supply - after.supply == SEAT_BOND, "all of it is burned"
@@ -143,7 +145,7 @@ def test_what_one_may_sign_convicts_nobody(world: LedgerWorld) -> None:
         (votes(world, apple, replace(pear, view=View(1))), proof),
         (votes(world, apple, replace(pear, height=Height(3))), proof),
         (votes(world, apple, replace(pear, signer=ValidatorIndex(2))), proof),
-        (votes(world, replace(apple, epoch=1), replace(pear, epoch=1)), proof),
+        (votes(world, replace(apple, epoch=Epoch(1)), replace(pear, epoch=Epoch(1))), proof),
         (votes(world, apple, pear, other), RejectionReason.BAD_SIGNATURE),
         (
             DuplicateVote(signed(world, liar, apple), signed(world, liar, pear, chain_id=foreign)),
@@ -181,7 +183,9 @@ def test_offence_is_punished_once_whoever_brings_it_and_in_whatever_words(
         assert world.account(world.validators[by]).bond == before.bond
     world.block(submitted(world, prepares(world, height=3)))
     assert world.account(world.validators[1]).bond == SEAT_BOND // 4, "another height is another"
-    first, second = world.state.convict(account_of(world.validators[1].node_id)).offences
+    convict = world.state.convict(account_of(world.validators[1].node_id))
+    assert convict is not None
+    first, second = convict.offences
     assert (first.height, second.height) == (2, 3)
 
 
