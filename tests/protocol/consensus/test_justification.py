@@ -7,7 +7,12 @@ import pytest
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.types import Digest, Epoch, ValidatorIndex, View
 from potp2p.protocol.consensus.justification import verify_message
-from potp2p.protocol.wire.consensus import PreparedClaim, ProvenViewChange, SignedMessage
+from potp2p.protocol.wire.consensus import (
+    PreparedCertificate,
+    PreparedClaim,
+    ProvenViewChange,
+    SignedMessage,
+)
 from potp2p.simulation.core.messages import certificate, prepare, propose, view_change
 from potp2p.simulation.core.stubs import start
 from tests.doubles.committee import APPLE, PEAR, Bench
@@ -54,7 +59,9 @@ def test_honest_messages_pass() -> None:
         certificate(APPLE, QUORUM, view=1, height=2),
     ],
 )
-def test_certificate_that_is_no_quorum_of_this_place_proves_nothing(proof: object) -> None:
+def test_certificate_that_is_no_quorum_of_this_place_proves_nothing(
+    proof: PreparedCertificate,
+) -> None:
     message = replace(view_change(3, 2, certificate=PROOF), certificate=proof)
 
     assert refused(message) is RejectionReason.BAD_JUSTIFICATION

@@ -1,5 +1,7 @@
 """Timers, view changes, new primaries and re-proposals."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from potp2p.foundation.types import View
@@ -7,6 +9,7 @@ from potp2p.protocol.consensus.effects import (
     Broadcast,
     CancelTimer,
     CheckBlock,
+    Effect,
     RequestBlock,
     SetTimer,
 )
@@ -24,7 +27,7 @@ from potp2p.simulation.core.stubs import FIRST_HEIGHT, TIMING, start
 from tests.doubles.committee import APPLE, PEAR, Bench, cast_of, decided_in
 
 
-def view_timers(effects: list[object]) -> list[SetTimer]:
+def view_timers(effects: Sequence[Effect]) -> list[SetTimer]:
     """Return the view timers that were started."""
     return [
         effect for effect in effects if isinstance(effect, SetTimer) and effect.timer is Timer.VIEW
