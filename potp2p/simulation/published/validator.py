@@ -119,6 +119,8 @@ class Validator:
     _sealed: dict[Digest, Seal] = field(default_factory=dict[Digest, Seal])
     _timers: dict[Timer, int] = field(default_factory=dict[Timer, int])
     _early: list[tuple[int, SignedMessage]] = field(default_factory=list[tuple[int, SignedMessage]])
+    _coming: set[Digest] = field(default_factory=set[Digest])
+    """Blocks whose transactions are being looked for: links lose nothing, so nobody asks twice."""
     _seen: set[int] = field(default_factory=set[int])
     _to_gossip: int = 0
     _tokens: int = 0
@@ -302,8 +304,10 @@ class Validator:
     def _take_block(self, source: int, block: ShortBlock) -> None:
         """Find the transactions by their short ids; ask the sender for those that are missing."""
         identifier = block.hash()
-        if identifier in self.blocks or block.height < self.height:
+        known = identifier in self.blocks or identifier in self._coming
+        if known or block.height < self.height:
             return
+        self._coming.add(identifier)
         costs = self.network.costs
         pool = (self.held & ~self.final).bit_count()
         self.work(costs.short_id * pool, lambda: self._complete(source, identifier, block))
@@ -332,7 +336,8 @@ class Validator:
         self.network.ask_missing(self, source, size, missing, brought)
 
     def _fetch(self, wanted: FetchBlock) -> None:
-        if wanted.block_hash not in self.blocks and wanted.hints:
+        known = wanted.block_hash in self.blocks or wanted.block_hash in self._coming
+        if not known and wanted.hints:
             frame = BlockRequest(wanted.height, wanted.block_hash)
             self.network.post(self, wanted.hints[self._tokens % len(wanted.hints)], frame)
 
