@@ -108,7 +108,7 @@ def bond_money(  # what its flags say
 ) -> None:
     """Quote, confirm, lock, and wait until it stands on the chain."""
     beneficiary = _own_node(access) if validator is None else read_address(validator)
-    amount, fee = parse_amount(amount_text), parse_amount(fee_text)
+    amount, fee = _some(amount_text), parse_amount(fee_text)
     secret = wallet_key(access)
     confirm(
         f"lock {format_amount(amount)} {CURRENCY} and pay a fee of {format_amount(fee)} from "
@@ -145,7 +145,7 @@ def unbond_money(
     access: Access, amount_text: str, fee_text: str, *, yes: bool, json_output: bool
 ) -> None:
     """Quote, confirm, ask, and say what happens when."""
-    amount, fee = parse_amount(amount_text), parse_amount(fee_text)
+    amount, fee = _some(amount_text), parse_amount(fee_text)
     access = replace(access, key=access.key or access.paths.identity)
     secret = _bond_key(access)
     confirm(
@@ -191,6 +191,13 @@ async def unbonding_document(client: Client) -> Document:
         "seat_until": last_of(chain.epoch, client.genesis.consensus) if leaves else None,
         "unbonding_blocks": client.genesis.money.unbonding_blocks,
     }
+
+
+def _some(text: str) -> Amount:
+    amount = parse_amount(text)
+    if not amount:
+        raise ConfigurationError(f"amount {text!r}: nothing to lock or to ask for")
+    return amount
 
 
 def _own_node(access: Access) -> AccountId:

@@ -198,6 +198,13 @@ class Client:
 
     async def unbond(self, amount: Amount, fee: Amount) -> Digest:
         """Ask for own bond back; a seat is left for it, with the epoch."""
+        owner, chain = await self.account(self.keys.account), await self.chain()
+        if owner.bond < amount:
+            raise FundsError(
+                f"bond {format_amount(owner.bond)} POT is below {format_amount(amount)} POT"
+            )
+        if any(seat.node == self.keys.node_id and seat.leaving for seat in chain.seats):
+            raise OperatingError("the validator leaves its seat already")
         return await self._send(Unbond(amount), fee, fee)
 
     async def submit_task(self, package: Package, budget: Amount, fee: Amount) -> TaskId:

@@ -100,6 +100,8 @@ QUICK = [
     (("validator", "bond", "1", "--validator", ADDRESS, "-yd", "NOWHERE"), 3, "no key here"),
     (("validator", "unbond", "1", "-y", "-d", "NODE"), 3, "no key here; give --key FILE"),
     (("validator", "unbond", "x", "-d", "NODE"), 3, "amount 'x'"),
+    (("validator", "unbond", "0", "-d", "NODE"), 3, "amount '0': nothing"),
+    (("validator", "bond", "0", "--validator", ADDRESS, "-d", "NODE"), 3, "amount '0': nothing"),
     (("validator", "unbond", "1", "--key", "NODE/wallet.key", "-d", "NODE"), 2, "give --yes"),
     (("validator", "unbond"), 2, "AMOUNT"),
     (("certificate", "verify", "OUT", "--datadir", "NODE"), 2, "give --genesis FILE"),

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from trio.testing import MockClock
 
 from cli.work.validator import unbonding_document, validator_lines, validators_document
+from potp2p.foundation.errors import FundsError, OperatingError
 from potp2p.foundation.types import POT, Amount
 from potp2p.protocol.crypto.identity import encode_address
 from potp2p.protocol.wire.exchange import Role
@@ -37,6 +39,10 @@ async def test_a_list_names_seats_who_asks_and_who_leaves(
         told = await unbonding_document(owner)
         assert told["leaves_seat"] is True
         assert (told["bond"], told["unbonding"]) == ("1000", "0")
+        with pytest.raises(OperatingError, match="leaves its seat already"):
+            await owner.unbond(Amount(1), Amount(0))
+        with pytest.raises(FundsError, match="bond 1000 POT is below"):
+            await owner.unbond(Amount(1_001 * POT), Amount(0))
         lines = validator_lines(await validators_document(client))
         assert any("leaves with 1000" in line for line in lines)
 

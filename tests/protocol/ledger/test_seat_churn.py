@@ -24,7 +24,13 @@ from potp2p.protocol.ledger.seats import SEATS_MIN, validators_hash
 from potp2p.protocol.wire.consensus import Commit
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import encode
-from potp2p.protocol.wire.transactions import Bond, DuplicateVote, SignedStatement, Unbond
+from potp2p.protocol.wire.transactions import (
+    Bond,
+    CancelTask,
+    DuplicateVote,
+    SignedStatement,
+    Unbond,
+)
 from tests.doubles.ledger_world import (
     RULES,
     build_world,
@@ -129,8 +135,10 @@ class Churn:
         assert len(convicts & leading) <= max(0, len(convicts) - faulty_max(len(prospects.nodes)))
 
     def _settle(self) -> None:
-        """Let everyone do its duties until every task is over and paid."""
+        """Cancel what nobody may be left to train, and do all duties until everyone is paid."""
         world = self.world
+        for task in world.state.chain().tasks:
+            world.block(world.paid(world.client, CancelTask(task)), strict=False)
         world.run_until(
             lambda: not world.state.chain().tasks and not world.state.chain().unsettled, blocks=400
         )
