@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
@@ -21,6 +20,7 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.crypto.signing import sign
+from potp2p.protocol.ledger.block import Slices
 from potp2p.protocol.ledger.state import open_state
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, Block, BlockBody, Frame, Seal
 from potp2p.protocol.wire.exchange import SealedBlock
@@ -227,13 +227,15 @@ async def test_execution_is_given_up_where_the_head_moves_meanwhile(
     )
     chain.head = replace(head)
 
-    async def move() -> None:
+    def moving() -> Slices:
+        # After the first slice somebody else has stored a block.
+        next(slices)
         chain.head = head
+        yield
+        return (yield from slices)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(move)
-        with pytest.raises(PeerError) as refused:
-            await chain.in_turns(slices)
+    with pytest.raises(PeerError) as refused:
+        await chain.in_turns(moving())
 
     assert refused.value.reason is RejectionReason.TOO_LATE
     assert (await chain.verify(block)).state_root == body.state_root
