@@ -66,7 +66,7 @@ from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.oracle import Oracle
 from potp2p.simulation.core.processes import start_faults
 from potp2p.simulation.core.record import ChainRecord
-from potp2p.simulation.core.stubs import TIMING, start, stub_signature
+from potp2p.simulation.core.stubs import BRISK, TIMING, start, stub_signature
 from potp2p.simulation.core.weather import Weather
 
 Task = TypeVar("Task")
@@ -100,9 +100,9 @@ class Cluster:
         """Every delivery: time, sender, receiver, kind; every decision and crash."""
         self.accused: set[int] = set()
         self.record = ChainRecord(self.size, self.faults.authors, self.faults.skippers)
-        twins = sorted(self.faults.twins)
+        twins, timing = sorted(self.faults.twins), BRISK if self.faults.brisk else TIMING
         self.members = [
-            Member(name, seat, is_honest=seat not in self.faults.untrusted)
+            Member(name, seat, is_honest=seat not in self.faults.untrusted, timing=timing)
             for name, seat in enumerate([*range(self.size), *twins])
         ]
         self.honest = [

@@ -24,6 +24,8 @@ class Faults:
     """Processes that stand still for a while and then handle everything that came."""
     skew: bool = False
     """Clocks that run a fifth too fast or too slow, for ever."""
+    brisk: bool = False
+    """Timers that run out while letters are still on their way; they grow until they do not."""
     silent: frozenset[int] = frozenset()
     """Seats that never speak."""
     twins: frozenset[int] = frozenset()
@@ -61,6 +63,7 @@ def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
         crashes=some(0.4),
         pauses=some(0.2),
         skew=some(0.2),
+        brisk=some(0.3),
         silent=liable if kind < 0.15 else frozenset(),
         twins=liable if 0.7 < kind < 0.85 else frozenset(),
         liars=liable if kind >= 0.85 else frozenset(),

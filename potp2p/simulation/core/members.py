@@ -7,6 +7,7 @@ from potp2p.foundation.types import Digest
 from potp2p.protocol.consensus.effects import CheckBlock
 from potp2p.protocol.consensus.events import LoggedEvent, MessageReceived, Timer
 from potp2p.protocol.consensus.machine import Replica
+from potp2p.protocol.consensus.view_change import Timing
 from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
     Commit,
@@ -45,7 +46,8 @@ class Member:
     name: int
     seat: int
     is_honest: bool
-    replica: Replica = field(default_factory=lambda: Replica(TIMING))
+    timing: Timing = TIMING
+    replica: Replica = field(init=False)
     chain: list[Seal] = field(default_factory=list[Seal])
     height: int = 1
     """In work."""
@@ -70,6 +72,9 @@ class Member:
     decided_at: int = 0
     """When the height in work began here."""
     fetches: int = 0
+
+    def __post_init__(self) -> None:
+        self.replica = Replica(self.timing)
 
     def sync(self) -> None:
         """Make durable what led to the words that are about to leave."""
@@ -103,7 +108,7 @@ class Member:
     def recover(self) -> None:
         """Bring the same machine back on the same log, silent; then compare log and guard."""
         self.is_up = True
-        self.replica = Replica(TIMING)
+        self.replica = Replica(self.timing)
         self.timers.clear()
         self.early.clear()
         self.awaited.clear()

@@ -10,6 +10,8 @@ from potp2p.protocol.wire.blocks import Seal
 
 TIMING: Final = Timing(block_interval=500, view_timeout=3_000, view_step=2_000, view_cap=30_000)
 """Timers of the testnet (DESIGN section 13) with the devnet's interval."""
+BRISK: Final = Timing(block_interval=500, view_timeout=300, view_step=200, view_cap=3_000)
+"""Timers hardly longer than the network's delays: many views in little time."""
 EPOCH: Final = Epoch(0)
 FIRST_HEIGHT: Final = Height(1)
 GENESIS_HEAD: Final = Digest(bytes(32))

@@ -104,6 +104,7 @@ def twins_cluster(size: int, seed: int) -> Cluster:
         twins=frozenset(twins),
         loss=random.choice((0.0, 0.0, 0.05)),
         crashes=random.random() < 0.2,
+        brisk=random.random() < 0.5,
     )
     leaders: Callable[[int], tuple[int, ...]] | None = scenario.order_of
     if random.random() < 0.25:
