@@ -8,10 +8,12 @@ this node has computed itself. Nothing of a batch is visible before all of it is
 
 from dataclasses import dataclass, field
 
+import trio
+
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
 from potp2p.foundation.limits import BATCH_BLOCKS_MAX, BATCH_BYTES_MAX
 from potp2p.foundation.types import NodeId
-from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
+from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects, Slices, outcome_of
 from potp2p.protocol.ledger.transition import statement_id
 from potp2p.protocol.ledger.validity import verify_seal
 from potp2p.protocol.wire.schema import encode
@@ -73,7 +75,7 @@ class BlockBatch:
         """Tell whether it is time to store: what one crash may cost again has a bound."""
         return len(self._blocks) >= BATCH_BLOCKS_MAX or self._bytes >= BATCH_BYTES_MAX
 
-    def extend(self, arrival: SealedArrival) -> None:
+    async def extend(self, arrival: SealedArrival) -> None:
         """
         Check the seal of the next block, execute it, and hold it ready.
 
@@ -89,7 +91,7 @@ class BlockBatch:
         if arrival.parent != self.head.hash:
             raise OperatingError(f"sealed block {arrival.height} follows another history than ours")
         self.chain.require_trusted(arrival.height, seal.block_hash)
-        outcome = self._execute(arrival)
+        outcome = await self._execute(arrival)
         kept = kept_for_certificates(self.chain.store, self.prospects)
         self._hold(arrival, outcome, kept)
         self._validators = self.prospects.nodes
@@ -111,22 +113,32 @@ class BlockBatch:
         self._staged.states, self._staged.nodes = {}, {}
         self._blocks, self._transactions, self._metadata, self._bytes = [], [], {}, 0
 
-    def _execute(self, arrival: SealedArrival) -> Outcome:
+    async def _execute(self, arrival: SealedArrival) -> Outcome:
+        """Execute in slices: a large block must not hold up everybody else."""
         body = arrival.block.header.body
+        slices = self._ledger.executing(
+            self.head.header,
+            body.height,
+            body.author,
+            body.rank,
+            arrival.block.transactions,
+            _is_sealed,
+        )
         try:
-            outcome = self._ledger.execute(
-                self.head.header,
-                body.height,
-                body.author,
-                body.rank,
-                arrival.block.transactions,
-                _is_sealed,
-            )
+            outcome = await self._in_turns(slices)
         except PeerError as error:
             raise OperatingError(f"sealed block {body.height} fails here: {error}") from error
         if outcome.state_root != body.state_root:
             raise OperatingError(f"sealed block {body.height}: its state root is not reproduced")
         return outcome
+
+    async def _in_turns(self, slices: Slices) -> Outcome:
+        while True:
+            try:
+                next(slices)
+            except StopIteration as end:
+                return outcome_of(end)
+            await trio.lowlevel.checkpoint()
 
     def _hold(self, arrival: SealedArrival, outcome: Outcome, kept: dict[bytes, bytes]) -> None:
         self._staged.states.update(outcome.state_writes)

@@ -236,7 +236,7 @@ class CatchUp:
                 if arrival is None:
                     break
                 try:
-                    batch.extend(arrival)
+                    await batch.extend(arrival)
                 except PeerError as error:
                     self._blame(arrival.source, error)
                     break

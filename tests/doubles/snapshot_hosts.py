@@ -80,7 +80,9 @@ class Host:
         """Execute and store the chain's blocks up to a height."""
         batch = BlockBatch(self.service)
         for height in range(self.service.head.height + 1, last + 1):
-            batch.extend(read_sealed(self.chain.encoded[height - 1], key_of("archive").node_id))
+            await batch.extend(
+                read_sealed(self.chain.encoded[height - 1], key_of("archive").node_id)
+            )
         await batch.store()
 
 
