@@ -19,6 +19,7 @@ from potp2p.benchmarks.consensus_figures import (
     Notes,
     finality_seconds,
     first_counted,
+    first_stored,
     longest_gap,
     percentile,
     submission_seconds,
@@ -289,6 +290,9 @@ def _event_figures(plan: ConsensusPlan, notes: Notes, window: _Window) -> Docume
         gap = longest_gap(notes, window.lost_at, window.last)
         document["lost_primary_seconds"] = _rounded(gap)
     if window.restarted_at is not None and window.lost_seat is not None:
+        first = first_stored(notes, window.lost_seat, window.restarted_at)
+        seconds = None if first is None else (first - window.restarted_at) / 1e9
+        document["restart_to_block_seconds"] = _rounded(seconds)
         counted = first_counted(notes, window.lost_seat, window.restarted_at)
         seconds = None if counted is None else (counted - window.restarted_at) / 1e9
         document["restart_to_voting_seconds"] = _rounded(seconds)

@@ -98,6 +98,12 @@ def longest_gap(notes: Notes, after: int, last: int) -> float | None:
     return max(gaps, default=None)
 
 
+def first_stored(notes: Notes, seat: int, after: int) -> int | None:
+    """Return when a validator stored its first block after a moment."""
+    times = (each.stored.get(seat, 0) for each in notes.heights.values())
+    return min((at for at in times if at > after), default=None)
+
+
 def first_counted(notes: Notes, seat: int, after: int) -> int | None:
     """Return when a seat's vote was first in a seal that another validator stored."""
     times = [

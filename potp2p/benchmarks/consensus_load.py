@@ -37,6 +37,7 @@ from potp2p.protocol.wire.transactions import Transfer
 FEE: Final = Amount(1)
 BATCH: Final = 64
 PAUSE_SECONDS: Final = 0.02
+RATE_PAUSE_SECONDS: Final = 0.05
 REQUEST_SECONDS: Final = 10.0
 REACH_SECONDS: Final = 60.0
 SAMPLED: Final = 16
@@ -146,6 +147,9 @@ class Load:
                 continue
             self.handed += room
             await self._hand(lane, lane.take(room))
+            if self.plan.rate:
+                # A request for each transaction would measure the requests.
+                await trio.sleep(RATE_PAUSE_SECONDS)
 
     async def _hand(self, lane: Lane, batch: tuple[bytes, ...]) -> None:
         at = time.monotonic_ns()

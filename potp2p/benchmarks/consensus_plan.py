@@ -111,6 +111,7 @@ def consensus_lines(document: Document) -> list[str]:
             "cpu_cores_mean",
             "views_beyond_first",
             "lost_primary_seconds",
+            "restart_to_block_seconds",
             "restart_to_voting_seconds",
         )
         if name in document

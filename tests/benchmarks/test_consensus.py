@@ -13,6 +13,7 @@ from potp2p.benchmarks.consensus_figures import (
     Notes,
     finality_seconds,
     first_counted,
+    first_stored,
     longest_gap,
     percentile,
     submission_seconds,
@@ -94,6 +95,8 @@ def test_longest_gap_begins_with_the_loss(notes: Notes) -> None:
 def test_a_vote_counts_once_another_validator_stored_it_in_a_seal(notes: Notes) -> None:
     assert first_counted(notes, 3, int(1.5 * SECOND)) == 2.5 * SECOND
     assert first_counted(notes, 3, int(2.8 * SECOND)) is None
+    assert first_stored(notes, 2, int(1.5 * SECOND)) == 2.7 * SECOND
+    assert first_stored(notes, 3, int(2.8 * SECOND)) is None
 
 
 def test_waits_are_those_of_samples_that_are_final(notes: Notes) -> None:
