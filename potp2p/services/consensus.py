@@ -255,10 +255,12 @@ class ConsensusService:
 
     def _on_block_frame(self, peer: NodeId, frame: BlockFrame) -> None:
         """Go on with a block that is whole now, or send what its sketch makes us say."""
-        if isinstance(frame, TransactionsRequest) and not self._gate.admits(
-            peer, frame.missing, trio.current_time()
-        ):
-            return
+        if isinstance(frame, TransactionsRequest):
+            # Only of a block that is here: else its asker could fill the gate's table.
+            subject = (TransactionsRequest, frame.block_hash)
+            is_held = frame.block_hash in self._shelf.held
+            if not is_held or not self._gate.admits(peer, subject, trio.current_time()):
+                return
         step = self._sketches.take(peer, frame, self._at.facts.height)
         if isinstance(step, ShelvedBlock):
             self._on_block(step)

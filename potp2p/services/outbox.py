@@ -5,6 +5,7 @@ A node without a seat hands its statements to a few validators; whoever takes on
 it with the rest of its batch. A statement is said again until its effect stands on the chain.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import trio
@@ -13,6 +14,7 @@ from potp2p.foundation.errors import PeerError, RejectionReason, UnreachableErro
 from potp2p.foundation.limits import (
     GOSSIP_BYTES_MAX,
     HANDS_AT_ONCE_MAX,
+    MEMPOOL_TRANSACTIONS_MAX,
     REQUEST_BYTES_MAX,
     SAY_AGAIN_BLOCKS,
     SUBMIT_SECONDS,
@@ -57,7 +59,10 @@ class OutboxService:
     directory: Directory
     interval_seconds: float
     """Between two batches."""
-    _waiting: list[bytes] = field(default_factory=list[bytes])
+    _waiting: deque[bytes] = field(
+        default_factory=lambda: deque[bytes](maxlen=MEMPOOL_TRANSACTIONS_MAX)
+    )
+    """The oldest go first when gossip cannot keep up with what is taken in."""
     _arrived: trio.Event = field(default_factory=trio.Event)
     _said: dict[bytes, Height] = field(default_factory=dict[bytes, Height])
     _heard: trio.MemoryReceiveChannel[Heard] = field(init=False)
@@ -160,7 +165,8 @@ class OutboxService:
             await self._arrived.wait()
             # The batch fills for an interval: what a delivery costs hardly depends on its size.
             await trio.sleep(max(self.interval_seconds, BATCH_SECONDS_MIN))
-            waiting, self._waiting = self._waiting, []
+            waiting = list(self._waiting)
+            self._waiting.clear()
             self._arrived = trio.Event()
             for batch in _batches(waiting):
                 await self.gossip.publish(Topic.TRANSACTIONS, encode(TransactionBatch(batch)))

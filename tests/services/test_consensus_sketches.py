@@ -15,6 +15,7 @@ from potp2p.foundation.limits import (
     UNASKED_BLOCKS_MAX,
 )
 from potp2p.foundation.types import Digest, Height, NodeId
+from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.wire.blocks import Block
 from potp2p.protocol.wire.consensus import (
@@ -346,3 +347,28 @@ def test_a_sketch_is_a_fraction_of_its_block() -> None:
     block: Block = kept().block
 
     assert len(encode_frame(sketch())) < len(encode(block)) // 5
+
+
+async def test_a_validator_that_asks_for_parts_again_and_again_is_answered_once_in_a_while(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    committee = Committee(nursery, MemoryHub())
+    await committee.grow(1)
+    victim, asker = committee.validators[0], committee.validators[2]
+    held = next(iter(victim.service._shelf.held))
+    for number in range(200):
+        bitmap = bytes([1 << number % 8]) + bytes([number % 256])
+        request = TransactionsRequest(Height(1), held, bitmap)
+        asker.service.streams.post(
+            victim.key.node_id, StreamProtocol.CONSENSUS, encode_frame(request)
+        )
+        unknown = TransactionsRequest(Height(1), sha256(bytes([number])), bitmap)
+        asker.service.streams.post(
+            victim.key.node_id, StreamProtocol.CONSENSUS, encode_frame(unknown)
+        )
+    frames = await committee.grow(2)
+
+    assert count(frames, TransactionsRequest) == 400
+    assert 1 <= count(frames, TransactionsReply) <= 3
+    assert len(victim.service._gate._last) < 20
+    nursery.cancel_scope.cancel()
