@@ -21,8 +21,8 @@ from potp2p.simulation.core.faults import draw_faults
 from potp2p.simulation.core.liars import LIARS
 
 ROOT = Path(__file__).parents[3]
-SEEDS = {4: range(60), 5: range(16), 7: range(10), 10: range(3)}
-TWINS = {4: range(120), 5: range(50), 7: range(30)}
+SEEDS = {4: range(50), 5: range(12), 7: range(8), 10: range(3)}
+TWINS = {4: range(100), 5: range(40), 7: range(20)}
 LONG = {4: (1_400, 3_000), 5: (300, 1_200), 7: (200, 800), 10: (100, 0)}
 """Seeds and Twins scenarios of a long campaign: 2,000 and 5,000."""
 PROGRAM = """
