@@ -205,7 +205,7 @@ PLAN = PublishedPlan(3, 0, 10_000, 6, shared_links=True, transport=False)
 
 
 def test_the_first_network_has_the_parameters_of_the_default_genesis() -> None:
-    default, wide, direct = settings_of(PLAN)
+    default, wide, *direct = settings_of(PLAN)
 
     assert (default.name, default.block_interval, default.block_transactions) == (
         "default",
@@ -214,7 +214,8 @@ def test_the_first_network_has_the_parameters_of_the_default_genesis() -> None:
     )
     assert default.batch == default.block_interval
     assert wide.block_transactions == 10_000
-    assert (direct.mesh_degree, wide.mesh_degree) == (0, 6)
+    assert wide.mesh_degree == default.mesh_degree == 6
+    assert [(each.mesh_degree, each.block_interval) for each in direct] == [(0, 450), (0, 650)]
 
 
 @pytest.mark.parametrize(
