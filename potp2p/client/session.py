@@ -14,6 +14,7 @@ import trio
 
 from potp2p.client.certificates import verify_certificate_file, with_links
 from potp2p.client.epochs import EpochReader
+from potp2p.client.known_seats import recall, remember
 from potp2p.client.light import Proved, Trust, trust_in, verify_reply
 from potp2p.client.model import write_model_folder
 from potp2p.client.package import Package
@@ -316,7 +317,8 @@ async def connect(
     The peer is known by the account's own key, so that it can be asked for what it ordered, unless
     it is given another: two peers of one key would take each other's connections.
     """
-    trust, genesis = trust_in(genesis_bytes)
+    first, genesis = trust_in(genesis_bytes)
+    trust = recall(first, data_folder)
     keys = KeyPair.from_secret(secret)
     network = Network(
         NetworkConfiguration(
@@ -334,6 +336,8 @@ async def connect(
         client = Client(keys, trust, genesis, network, store, blobs)
         await _wait_for_peer(client)
         yield client
+        if client.trust.epochs > trust.epochs:
+            remember(client.trust, data_folder)
         nursery.cancel_scope.cancel()
 
 

@@ -58,6 +58,10 @@ EVIDENCE_HELD_MAX: Final = 128
 """Proofs of double signatures that one node goes on about: one suffices for each offender."""
 EPOCHS_PER_FILE_MAX: Final = 1_024
 """Links that an exported certificate carries: beyond, it is checked from its epoch's keys."""
+SEAT_CHANGES_KEPT_MAX: Final = 4_096
+"""Changes of seats that a client remembers: years of a public network's epochs."""
+EPOCHS_KNOWN_MAX: Final = 1 << 20
+"""Epochs that a client remembers: two years of a devnet's, in 8 MiB."""
 SETS_KEPT_MAX: Final = 1_024
 """Epochs within the unbonding time: as many past sets of 100 nodes fill 3 MB of state."""
 AUTHORS_RANKED: Final = 3

@@ -5,8 +5,10 @@ from typing import Annotated, Final
 
 from potp2p.foundation.limits import (
     AUTHORS_RANKED,
+    EPOCHS_KNOWN_MAX,
     EPOCHS_PER_FILE_MAX,
     EPOCHS_PER_REQUEST_MAX,
+    SEAT_CHANGES_KEPT_MAX,
     VALIDATORS_MAX,
 )
 from potp2p.protocol.wire.blocks import Header, Seal
@@ -85,6 +87,25 @@ class EpochLink:
     header: Header
     seal: Seal
     validators: ValidatorSet
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRun:
+    """The same seats from one epoch on."""
+
+    first: EpochField
+    nodes: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeats:
+    """The seats of all epochs that a client has followed, as it keeps them for itself."""
+
+    chain_id: ChainField
+    epochs: Annotated[int, Uint(EPOCHS_KNOWN_MAX + 1)]
+    """How many."""
+    runs: Annotated[tuple[SeatRun, ...], Many(SEAT_CHANGES_KEPT_MAX)]
+    """Ascending by epoch, the first from epoch 0 on."""
 
 
 @dataclass(frozen=True, slots=True)
