@@ -7,8 +7,6 @@ processes share this machine's cores with each other and with the load.
 """
 
 import json
-import os
-import signal
 import time
 from dataclasses import dataclass, field
 from typing import Final
@@ -122,8 +120,6 @@ async def _watch(plan: ConsensusPlan, network: BenchNetwork, load: Child | None)
     processes = {each.name: _pid(each) for each in network.running}
     if load is not None:
         processes["load"] = load.pid
-    for validator in network.running:
-        os.kill(_pid(validator), signal.SIGUSR1)
     before = {name: cpu_seconds(pid) for name, pid in processes.items()}
     async with trio.open_nursery() as nursery:
         if plan.lose_primary:
@@ -243,8 +239,6 @@ def _document(
         "loop_hold_p50_seconds": _worst(notes.hold, 0),
         "loop_hold_p99_seconds": _worst(notes.hold, 1),
         "loop_hold_max_seconds": _worst(notes.hold, 2),
-        "loop_hold_processor_p99_seconds": _worst(notes.own_hold, 1),
-        "loop_hold_processor_max_seconds": _worst(notes.own_hold, 2),
         "rss_bytes_max": max(window.resident[name] for name in names),
         "cpu_cores_mean": round(sum(window.cpu[name] for name in names) / len(names) / seconds, 3),
         "views_beyond_first": sum(view > 0 for view in views),

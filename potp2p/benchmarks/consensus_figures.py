@@ -37,8 +37,6 @@ class Notes:
     heights: dict[int, HeightNotes] = field(default_factory=dict[int, HeightNotes])
     hold: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
     """The last word on each loop's longest steps: p50, p99, longest, in seconds."""
-    own_hold: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
-    """The same in processor time of the loop's thread."""
 
     def add(self, seat: int, path: Path) -> None:
         """Read one process's notes; a line that a kill cut off is left out."""
@@ -48,9 +46,8 @@ class Notes:
 
     def _take(self, seat: int, note: Document) -> None:
         stage = note["stage"]
-        if stage in ("hold", "own-hold"):
-            kept = self.hold if stage == "hold" else self.own_hold
-            kept[seat] = [_number(each) for each in _items(note["seconds"])]
+        if stage == "hold":
+            self.hold[seat] = [_number(each) for each in _items(note["seconds"])]
             return
         height = self.heights.setdefault(_whole(note["height"]), HeightNotes())
         times = {"proposed": height.proposed, "decided": height.decided, "stored": height.stored}

@@ -28,8 +28,7 @@ from potp2p.network.emulation import LinePlan
 from potp2p.node.composition import Node
 from potp2p.node.launch import launch_of
 from potp2p.node.lifecycle import run_node
-from potp2p.observability.loop_hold import LoopHoldMeter
-from potp2p.observability.status import NodeStatus
+from potp2p.observability.status import LoopStatus, NodeStatus
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.services.consensus_stages import Stage
 from potp2p.settings.configuration import load_configuration
@@ -90,15 +89,14 @@ class Notes:
             note["signers"] = [each.signer for each in seal.signatures]
         self.lines.append(json.dumps(note))
 
-    async def write(self, meters: dict[str, LoopHoldMeter]) -> None:
+    async def write(self, loop: Callable[[], LoopStatus | None]) -> None:
         """Write what was noted, with the loop's hold beside it; ends by cancellation."""
         while True:
             await trio.sleep(WRITE_SECONDS)
-            for stage, meter in meters.items():
-                read = meter.read()
-                if read is not None:
-                    longest = [read.hold_p50, read.hold_p99, read.hold_max]
-                    self.lines.append(json.dumps({"stage": stage, "seconds": longest}))
+            read = loop()
+            if read is not None:
+                longest = [read.hold_p50, read.hold_p99, read.hold_max]
+                self.lines.append(json.dumps({"stage": "hold", "seconds": longest}))
             written, self.lines = self.lines, []
             if written:
                 os.write(self.descriptor, ("\n".join(written) + "\n").encode())
@@ -109,10 +107,6 @@ async def run_validator(folder: Path, transactions_max: int, line: LinePlan | No
     configuration = load_configuration(folder / "config.toml", environment={}, flags={})
     launch = replace(launch_of(configuration, folder, VERSION), line=line)
     notes = Notes(sys.stdout.fileno())
-    # The second clock stands still while others have the processor.
-    meters = {"hold": LoopHoldMeter(), "own-hold": LoopHoldMeter(time.thread_time)}
-    for meter in meters.values():
-        trio.lowlevel.add_instrument(meter)
 
     async def answer(snapshot: Callable[[], NodeStatus]) -> None:
         await serve_status(folder / "status.sock", snapshot)
@@ -120,18 +114,15 @@ async def run_validator(folder: Path, transactions_max: int, line: LinePlan | No
     async def run(*, task_status: TaskStatus[Node] = trio.TASK_STATUS_IGNORED) -> None:
         await run_node(launch, (answer,), workers=NoWorkers(), task_status=task_status)
 
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             node = await nursery.start(run)
             assert node.consensus is not None, "its configuration makes it a validator"
             node.consensus.observe = notes.observe
             node.authoring.transactions_max = transactions_max
-            nursery.start_soon(notes.write, meters)
-            async for number in signals:
-                if number != signal.SIGUSR1:
-                    break
-                for meter in meters.values():
-                    meter.forget()
+            nursery.start_soon(notes.write, node.status.loop)
+            async for _ in signals:
+                break
             nursery.cancel_scope.cancel()
 
 

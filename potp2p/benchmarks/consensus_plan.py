@@ -106,7 +106,6 @@ def consensus_lines(document: Document) -> list[str]:
             "submission_p99_seconds",
             "loop_hold_p50_seconds",
             "loop_hold_p99_seconds",
-            "loop_hold_processor_p99_seconds",
             "rss_bytes_max",
             "cpu_cores_mean",
             "views_beyond_first",
