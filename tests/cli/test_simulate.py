@@ -12,7 +12,7 @@ import pytest
 from cli.exits import ExitCode
 from cli.main import run
 
-QUICK = ("--heights", "3", "--faults", "loss,crashes")
+QUICK = ("--heights", "3", "--faults", "loss,crashes", "--jobs", "1")
 KEYS = {"seeds", "violations", "unconverged", "converge_seconds_max", "trace_hash"}
 
 

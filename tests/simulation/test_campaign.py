@@ -85,7 +85,7 @@ def test_replay_names_faults_only_where_they_were_chosen() -> None:
 @pytest.mark.parametrize("level", [Level.CORE, Level.TWINS])
 def test_core_runs_behind_the_same_campaign(level: Level) -> None:
     async def work() -> dict[str, object]:
-        plan = CampaignPlan(0, 5, Choices(heights=5, level=level), 2)
+        plan = CampaignPlan(0, 5, Choices(heights=5, level=level), 1)
         return (await run_campaign(plan, ignore)).document()
 
     document = trio.run(work)

@@ -5,15 +5,17 @@ import os
 import subprocess
 
 import pytest
+import trio
 
+from potp2p.simulation.campaign import Campaign, CampaignPlan, cores, run_campaign
 from potp2p.simulation.plans import Choices, Fault, draw_plan
-from potp2p.simulation.run import run_plan, run_seed
+from potp2p.simulation.run import SeedReport, run_plan, run_seed
 from potp2p.simulation.worker import WORKER, request_of
 
-FEW = Choices(heights=12)
+FEW = Choices(heights=8)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(14))
 def test_seed_breaks_no_rule_and_goes_on_after_the_calm(seed: int) -> None:
     report = run_seed(seed, FEW)
     assert report.violations == ()
@@ -27,11 +29,9 @@ def test_larger_committee_goes_through_every_fault_at_once() -> None:
 
 
 def test_one_seed_is_one_history_whatever_the_hash_seed() -> None:
-    hashes = set()
-    for hash_seed in ("1", "2"):
-        for seed in (3, 9):
-            hashes.add((seed, trace_hash_elsewhere(seed, hash_seed)))
-    assert hashes == {(seed, run_seed(seed, FEW).trace_hash) for seed in (3, 9)}
+    here = [run_seed(seed, FEW).trace_hash for seed in (3, 9)]
+    assert hashes_elsewhere("1") == here
+    assert hashes_elsewhere("2") == here
 
 
 def test_trace_tells_every_start_message_decision_and_fault() -> None:
@@ -46,20 +46,27 @@ def test_trace_tells_every_start_message_decision_and_fault() -> None:
 
 @pytest.mark.long
 def test_two_thousand_seeds_break_no_rule_and_all_go_on() -> None:
-    bad = [report for seed in range(2_000) if not (report := run_seed(seed, Choices())).is_sound]
-    assert bad == []
+    async def work() -> dict[str, object]:
+        return (await run_campaign(CampaignPlan(0, 2_000, Choices(), cores()), ignore)).document()
+
+    document = trio.run(work)
+    assert document["failures"] == []
+    assert document["seeds"] == 2_000
 
 
-def trace_hash_elsewhere(seed: int, hash_seed: str) -> str:
+def ignore(_campaign: Campaign, _report: SeedReport) -> None:
+    """Hear of a report and do nothing."""
+
+
+def hashes_elsewhere(hash_seed: str) -> list[object]:
+    """Run two seeds in a process of their own, under another seed of Python's hashes."""
     done = subprocess.run(
         WORKER,
-        input=request_of(seed, FEW),
+        input=request_of(3, FEW) + request_of(9, FEW),
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
         timeout=200,
         check=True,
     )
-    trace_hash = json.loads(done.stdout)["trace_hash"]
-    assert isinstance(trace_hash, str)
-    return trace_hash
+    return [json.loads(line)["trace_hash"] for line in done.stdout.splitlines()]
