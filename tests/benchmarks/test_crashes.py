@@ -54,7 +54,7 @@ def test_vote_counts_as_new_only_where_nothing_was_heard_before() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kills", [20])
+@pytest.mark.parametrize("kills", [12])
 def test_validators_that_are_killed_tell_one_story(
     kills: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
