@@ -22,7 +22,7 @@ from potp2p.foundation.limits import (
     RACE_BLOCKS_MAX,
     RANGES_PER_PEER_MAX,
 )
-from potp2p.foundation.types import Digest, Height, NodeId
+from potp2p.foundation.types import GENESIS_HEIGHT, Digest, Height, NodeId
 from potp2p.network.ports import Directory, StreamProtocol, Streams
 from potp2p.protocol.ledger.validity import verify_seal
 from potp2p.protocol.wire.exchange import BlocksReply, BlocksRequest
@@ -57,6 +57,8 @@ class CatchUp:
     storing: trio.Lock = field(default_factory=trio.Lock)
     """Held by whoever stores blocks that came sealed."""
     _window: BlockWindow = field(init=False)
+    _begun: Height = GENESIS_HEIGHT
+    """The head when this run began."""
     _batch: BlockBatch | None = None
     """Kept from one transaction to the next for what it remembers of the state."""
     _changed: trio.Event = field(default_factory=trio.Event)
@@ -93,9 +95,8 @@ class CatchUp:
 
     async def _close_gap(self) -> bool:
         """Fetch and store until nobody we can ask has more; tell whether anything came of it."""
-        before = self.chain.head.height
+        before = self._begun = self.chain.head.height
         self._window = BlockWindow(Height(before + 1))
-        self.chain.is_behind = self.heights.highest >= before + FAR_BEHIND_BLOCKS
         try:
             await self._fetch_and_store()
         finally:
@@ -117,8 +118,9 @@ class CatchUp:
                     await self._store_ready()
                 elif not self._window.asked:
                     break
-                elif not await self._arrival() and is_away:
-                    # Whoever stalls must not keep a replica from voting.
+                elif not await self._arrival():
+                    # Whoever stalls keeps no replica from voting, and nobody from the news.
+                    self.chain.is_behind = False
                     await stack.aclose()
                     is_away = False
             nursery.cancel_scope.cancel()
@@ -242,4 +244,7 @@ class CatchUp:
                     break
                 self._window.advance(arrival.height)
                 await trio.lowlevel.checkpoint()
+            if batch.head.height >= self._begun + FAR_BEHIND_BLOCKS:
+                # Proved, not claimed: a liar must not make us deaf to what is new.
+                self.chain.is_behind = True
             await batch.store()

@@ -322,20 +322,28 @@ async def test_news_is_not_judged_while_the_state_is_far_behind(
     chain: MadeChain, autojump_clock: MockClock
 ) -> None:
     newcomer = newcomer_of(chain)
-    seen: list[bool] = []
-
-    class Looking(Archive):
-        async def answer(self, peer: NodeId, body: bytes) -> bytes:
-            seen.append(newcomer.chain.is_behind)
-            return await Archive.answer(self, peer, body)
-
-    Looking("one", chain, newcomer.hub)
+    Archive("one", chain, newcomer.hub)
     async with following(newcomer):
+        await newcomer.until(64)
+        assert newcomer.chain.is_behind
         await newcomer.until(BLOCKS)
         await trio.sleep(1)
-    assert all(seen)
-    assert seen
-    assert not newcomer.chain.is_behind
+        assert not newcomer.chain.is_behind
+
+
+@pytest.mark.parametrize("kind", [Stalling, Empty], ids=lambda kind: kind.__name__)
+async def test_a_mere_claim_makes_nobody_deaf_to_what_is_new(
+    kind: type[Archive], chain: MadeChain, autojump_clock: MockClock
+) -> None:
+    newcomer = newcomer_of(chain)
+    for made in chain.made[:5]:
+        await newcomer.chain.commit(made.block, made.seal)
+    liar = kind("liar", chain, newcomer.hub, claim=Height(1 << 40))
+    async with following(newcomer):
+        for _ in range(200):
+            await trio.sleep(0.1)
+            assert not newcomer.chain.is_behind
+    assert liar.asked
 
 
 async def test_a_sealed_block_that_does_not_execute_here_stops_the_node(
