@@ -61,7 +61,10 @@ class Nemesis:
     def _note_failure(self, machine: Machine, group: ExceptionGroup[Exception]) -> None:
         """A node stopped by itself: right if its disk failed, else a verdict."""
         causes = leaves_of(group)
-        self.trace.note("stopped", machine.name, *(f"{each!r}" for each in causes))
+        # Where the run keeps its files is the one thing that differs between two runs.
+        folder = str(self.world.folder)
+        words = [f"{each!r}".replace(folder, "") for each in causes]
+        self.trace.note("stopped", machine.name, *words)
         self.oracle.note_stop(machine, causes)
         if self.trace.write is not None:
             self.trace.write("".join(traceback.format_exception(group)))

@@ -17,7 +17,15 @@ from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.limits import BLOCK_BYTES_MAX
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId
 from potp2p.network.ports import StreamProtocol
-from potp2p.protocol.wire.blocks import AuthoredBody, Block, BlockBody, Header, Seal
+from potp2p.protocol.wire.blocks import (
+    BODY_DOMAIN,
+    RANK_NONE,
+    AuthoredBody,
+    Block,
+    BlockBody,
+    Header,
+    Seal,
+)
 from potp2p.protocol.wire.consensus import (
     BlockPush,
     BlockSketch,
@@ -65,6 +73,8 @@ class Oracle:
     """Of the first block."""
     suspects: frozenset[str]
     """Machines that may say anything."""
+    authors: frozenset[NodeId]
+    """Who may be ranked."""
     bad_authors: frozenset[NodeId]
     trace: Trace
     violations: list[str] = field(default_factory=list[str])
@@ -242,6 +252,22 @@ class Oracle:
         parent = self.decided.get(stored.height - 1)
         if parent is not None and block.header.body.previous_hash != parent.block_hash:
             self.complain(f"block {stored.height} does not follow block {stored.height - 1}")
+        self._judge_author(block.header)
+
+    def _judge_author(self, header: Header) -> None:
+        """A block is signed by its author: a miner that was ranked, else the primary itself."""
+        body, seats = header.body, self._voters.get(header.body.height)
+        if not is_signed(
+            body.author, header.author_signature, BODY_DOMAIN, self.chain_id, encode(body)
+        ):
+            self.complain(f"block {body.height} is not signed by its author")
+        if body.rank != RANK_NONE:
+            if body.author not in self.authors:
+                self.complain(f"block {body.height} has a ranked author that no draw knows")
+        elif seats is not None and seats[header.frame.primary : header.frame.primary + 1] != (
+            body.author,
+        ):
+            self.complain(f"block {body.height} without rank is not by its primary")
 
     def _judge_state(self, machine: Machine, height: int) -> None:
         """Add up the money of a state, once for each height; note the voters that it names."""

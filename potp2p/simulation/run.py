@@ -156,6 +156,7 @@ class Scene:
             ChainId(sha256(world.genesis_bytes)),
             tuple(key_of(name).node_id for name in validator_names(self.plan.choices)),
             self.plan.suspects | doubles,
+            frozenset(key_of(name).node_id for name in miner_names(self.plan.choices)),
             frozenset(key_of(name).node_id for name, _ in self.plan.idlers),
             self.trace,
         )

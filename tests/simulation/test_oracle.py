@@ -2,24 +2,37 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
-from potp2p.foundation.types import Amount, Digest, Epoch, Height, NodeId, ValidatorIndex, View
+from potp2p.foundation.types import (
+    Amount,
+    Digest,
+    Epoch,
+    Height,
+    NodeId,
+    Rank,
+    ValidatorIndex,
+    View,
+)
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.ledger.keys import account_key
 from potp2p.protocol.ledger.records import Account
 from potp2p.protocol.ledger.validity import block_hash
 from potp2p.protocol.wire.blocks import (
+    BODY_DOMAIN,
     COMMIT_DOMAIN,
+    RANK_NONE,
     AuthoredBody,
     Block,
     CommitSignature,
     CommitStatement,
+    Header,
     Seal,
 )
 from potp2p.protocol.wire.consensus import Prepare, SignedPrepare, encode_frame
@@ -47,6 +60,7 @@ class Past:
         self.oracle = Oracle(
             self.machines[0].node.chain.chain_id,
             tuple(each.node_id for each in self.machines),
+            frozenset(),
             frozenset(),
             frozenset(),
             Trace(),
@@ -185,7 +199,34 @@ async def test_money_from_nowhere_is_named_even_under_a_true_root(past: Past) ->
         return other, past.resealed(other, seal, 0, 1, 2)
 
     past.show(machine, rooted)
-    assert past.said().startswith("money: ")
+    assert any(each.startswith("money: ") for each in past.oracle.violations)
+
+
+async def test_block_that_its_author_did_not_sign_or_may_not_write_is_named(past: Past) -> None:
+    def unsigned(block: Block, seal: Seal) -> tuple[Block, Seal]:
+        other = another_time(block)
+        return other, past.resealed(other, seal, 0, 1, 2)
+
+    past.show(past.machines[0], unsigned)
+    assert "is not signed by its author" in past.said()
+
+    def by_another(block: Block, seal: Seal, rank: Rank) -> tuple[Block, Seal]:
+        frame = block.header.frame
+        keys = past.machines[frame.primary - 1].keys
+        body = replace(block.header.body, author=keys.node_id, rank=rank)
+        signature = sign(keys, BODY_DOMAIN, past.oracle.chain_id, encode(body))
+        other = replace(block, header=Header(body, signature, frame))
+        return other, past.resealed(other, seal, 0, 1, 2)
+
+    for machine, rank, text in (
+        (past.machines[1], RANK_NONE, "without rank is not by its primary"),
+        (past.machines[2], Rank(0), "has a ranked author that no draw knows"),
+    ):
+        past.oracle.violations.clear()
+        past.oracle.decided.clear()
+        past.show(machine, partial(by_another, rank=rank))
+        assert text in past.said()
+        assert "is not signed by its author" not in past.said()
 
 
 async def test_two_votes_in_one_place_are_a_double_vote_across_restarts(past: Past) -> None:
