@@ -8,6 +8,7 @@ rejection.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from potp2p.foundation.errors import PeerError, RejectionReason
@@ -20,6 +21,9 @@ SEED_DOMAIN: Final = "potp2p/beacon-seed/1"
 OWNER_DOMAIN: Final = "potp2p/beacon-owner/1"
 CHAIN_LENGTH_MAX: Final = 1 << 20
 """Longest chain anyone walks: 0.5 s of hashing, and 24 days of 2 s blocks."""
+
+CHAINS_KNOWN_MAX: Final = 256
+"""Two epochs of the largest committee, with room."""
 
 Item = TypeVar("Item")
 
@@ -45,11 +49,35 @@ def verify_reveal(revealed: Digest, anchor: Digest | None, position: int) -> Non
         if revealed != NO_REVEAL:
             raise PeerError(RejectionReason.BAD_PROOF, "reveal without an anchor")
         return
-    digest = revealed
-    for _ in range(position):
-        digest = sha256(digest)
-    if digest != anchor:
-        raise PeerError(RejectionReason.BAD_PROOF, "reveal does not lead to the anchor")
+    KnownReveals().verify(revealed, anchor, position)
+
+
+@dataclass(slots=True)
+class KnownReveals:
+    """
+    The furthest reveal verified on each chain: later ones are walked to it, not to the end.
+
+    The verdict is that of the whole walk, unless two inputs of SHA-256 have one digest.
+    """
+
+    _furthest: dict[Digest, tuple[int, Digest]] = field(
+        default_factory=dict[Digest, tuple[int, Digest]]
+    )
+    """By anchor."""
+
+    def verify(self, revealed: Digest, anchor: Digest, position: int) -> None:
+        """Raise PeerError unless the value lies `position` steps before the anchor."""
+        furthest = self._furthest.get(anchor, (0, anchor))
+        place, known = furthest if furthest[0] <= position else (0, anchor)
+        digest = revealed
+        for _ in range(position - place):
+            digest = sha256(digest)
+        if digest != known:
+            raise PeerError(RejectionReason.BAD_PROOF, "reveal does not lead to the anchor")
+        if position > furthest[0]:
+            self._furthest[anchor] = (position, revealed)
+        if len(self._furthest) > CHAINS_KNOWN_MAX:
+            del self._furthest[next(iter(self._furthest))]
 
 
 def beacon_seed(secret: bytes, epoch: Epoch) -> bytes:

@@ -23,6 +23,7 @@ from potp2p.foundation.types import (
     Rank,
     ValidatorIndex,
 )
+from potp2p.protocol.crypto.beacon import KnownReveals
 from potp2p.protocol.crypto.hashing import sha256, tagged_hash
 from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
 from potp2p.protocol.incentives.weights import total_weight, weights_root
@@ -126,6 +127,7 @@ class Ledger:
     chain_id: ChainId = field(init=False)
     _cache: RecordCache = field(init=False)
     _tree: NodeCache = field(init=False)
+    _reveals: KnownReveals = field(default_factory=KnownReveals)
     _first_supply: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +185,7 @@ class Ledger:
         """Raise PeerError unless the frame's reveal is its primary's at this height."""
         state = self.state()
         height = self._open(state, parent)
-        verify_frame(state, frame, height, self.genesis.consensus)
+        verify_frame(state, frame, height, self.genesis.consensus, self._reveals)
 
     def assemble(  # noqa: PLR0913  # who writes which block out of what
         self,

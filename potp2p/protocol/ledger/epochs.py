@@ -14,7 +14,7 @@ from potp2p.foundation.types import (
     NodeId,
     ValidatorIndex,
 )
-from potp2p.protocol.crypto.beacon import NO_REVEAL, next_beacon, verify_reveal
+from potp2p.protocol.crypto.beacon import NO_REVEAL, KnownReveals, next_beacon
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.lottery import draw_miners, ranking_of
 from potp2p.protocol.incentives.weights import Weights
@@ -76,7 +76,11 @@ def ranking(state: State, height: Height) -> tuple[NodeId, ...]:
 
 
 def verify_frame(
-    state: State, frame: Frame, height: Height, consensus: ConsensusParameters
+    state: State,
+    frame: Frame,
+    height: Height,
+    consensus: ConsensusParameters,
+    known: KnownReveals,
 ) -> None:
     """Raise PeerError unless the frame's reveal lies on its primary's chain at this depth."""
     seats = state.chain().seats
@@ -87,7 +91,7 @@ def verify_frame(
         if frame.reveal != NO_REVEAL:
             raise PeerError(RejectionReason.BAD_PROOF, "reveal without an anchor")
         return
-    verify_reveal(frame.reveal, anchor, reveal_position(height, consensus))
+    known.verify(frame.reveal, anchor, reveal_position(height, consensus))
 
 
 def apply_frame(state: State, parent: Header) -> None:

@@ -7,7 +7,9 @@ import pytest
 from potp2p.foundation.errors import PeerError
 from potp2p.foundation.types import ChainId, Digest
 from potp2p.protocol.crypto.beacon import (
+    CHAINS_KNOWN_MAX,
     NO_REVEAL,
+    KnownReveals,
     chain_anchor,
     draw,
     first_beacon,
@@ -111,3 +113,25 @@ def test_sample_takes_distinct_items_and_no_more_than_there_are() -> None:
 
 FROZEN_DRAWS = [53, 603, 792, 741, 744, 181]
 FROZEN_SHUFFLE = [3, 6, 0, 1, 5, 2, 4, 7]
+
+
+def test_known_reveals_judge_like_the_whole_walk_in_any_order() -> None:
+    known, anchor = KnownReveals(), chain_anchor(SEED, 100)
+    for position in (1, 5, 5, 40, 3, 100, 99):
+        known.verify(reveal(SEED, 100, position), anchor, position)
+        for wrong in {position - 1, position + 1} - {0, 101}:
+            with pytest.raises(PeerError):
+                known.verify(reveal(SEED, 100, position), anchor, wrong)
+        with pytest.raises(PeerError):
+            known.verify(Digest(bytes(32)), anchor, position)
+
+
+def test_known_reveals_are_bounded_and_refused_ones_are_not_remembered() -> None:
+    known = KnownReveals()
+    with pytest.raises(PeerError):
+        known.verify(Digest(b"\x01" * 32), chain_anchor(SEED, 10), 4)
+    assert not known._furthest
+    for number in range(CHAINS_KNOWN_MAX + 10):
+        seed = number.to_bytes(2, "big")
+        known.verify(reveal(seed, 3, 1), chain_anchor(seed, 3), 1)
+    assert len(known._furthest) == CHAINS_KNOWN_MAX
