@@ -293,3 +293,35 @@ def test_what_waits_too_long_is_forgotten_and_may_come_again() -> None:
     assert len(bench.pool) == 0
     assert not bench.pool.is_verified(ready(1))
     assert bench.pool.add(ready(1))
+
+
+def test_among_equal_fees_whoever_came_first_goes_first() -> None:
+    bench = Bench()
+    payers = sorted((key_of(f"payer {number}") for number in range(8)), key=lambda k: k.node_id)
+    encoded = []
+    for keys in reversed(payers):
+        bench.height += 1
+        encoded.append(pay(0, 5, keys))
+        bench.pool.add(encoded[-1])
+
+    assert bench.pool.candidates() == tuple(encoded)
+
+
+def test_a_full_room_knows_who_leaves_first_after_many_changes(bound: Bound) -> None:
+    bound(Room.PAID, 50, 1 << 20)
+    bench, draw = Bench(), Random(5)
+    payers = [key_of(f"payer {number}") for number in range(20)]
+    for _ in range(600):
+        keys = draw.choice(payers)
+        try:
+            bench.pool.add(pay(draw.randrange(4), draw.randrange(1, 30), keys))
+        except PeerError as error:
+            assert error.reason is RejectionReason.RATE
+        if draw.random() < 0.1:
+            bench.pool.settle([draw.choice(bench.pool.candidates())])
+        room = bench.pool._rooms[Room.PAID]
+        waiting = [each for share in room.shares.values() for each in share.pending.values()]
+        assert room._by_worth == sorted(
+            (-each.ahead, each.fee, each.identifier) for each in waiting
+        )
+        assert len(waiting) == room.count == len(bench.pool) <= 50
