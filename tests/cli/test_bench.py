@@ -17,6 +17,8 @@ from cli.main import run
         (["modes", "--rounds", "0"], "--rounds 0: from 1 to 1000000"),
         (["sync", "--blocks", "0"], "--blocks 0: from 1 to 100000"),
         (["sync", "--peers", "9"], "--peers 9: from 1 to 8"),
+        (["published", "--seeds", "0"], "--seeds 0: from 1 to 1000"),
+        (["published", "--mesh-degree", "1"], "--mesh-degree 1: from 2 to 49"),
     ],
     ids=str,
 )
