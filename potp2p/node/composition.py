@@ -244,6 +244,7 @@ class _Parts:
                 else max(REPLICA_PATIENCE_INTERVALS * interval, 1.0)
             ),
             away=nobody_to_ask if consensus is None else consensus.away,
+            say=self.logbook.say,
         )
 
     def snapshots(self) -> SnapshotService | None:

@@ -54,6 +54,8 @@ class CatchUp:
     away: Away
     patience_seconds: float
     """How long the next block may be missing before peers are asked; replicas get it by vote."""
+    say: Callable[[str, str], None]
+    """Told of every run that brought more than a few blocks."""
     storing: trio.Lock = field(default_factory=trio.Lock)
     """Held by whoever stores blocks that came sealed."""
     _window: BlockWindow = field(init=False)
@@ -96,13 +98,18 @@ class CatchUp:
     async def _close_gap(self) -> bool:
         """Fetch and store until nobody we can ask has more; tell whether anything came of it."""
         before = self._begun = self.chain.head.height
+        start = trio.current_time()
         self._window = BlockWindow(Height(before + 1))
         try:
             await self._fetch_and_store()
         finally:
             self.chain.is_behind = False
             self._batch = None
-        return self.chain.head.height > before
+        head = self.chain.head.height
+        if head >= before + FAR_BEHIND_BLOCKS:
+            seconds = trio.current_time() - start
+            self.say("chain", f"caught up from height {before} to {head} in {seconds:.1f} s")
+        return head > before
 
     async def _fetch_and_store(self) -> None:
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:

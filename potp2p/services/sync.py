@@ -55,6 +55,7 @@ class SyncService:
     """How long a block may be missing before peers are asked; replicas get theirs by vote."""
     away: Away = nobody_to_ask
     """Takes a replica from its work while ranges of blocks are stored."""
+    say: Callable[[str, str], None] = lambda _tag, _text: None
     heights: PeerHeights = field(default_factory=PeerHeights)
     catch_up: CatchUp = field(init=False)
     _sealed: trio.MemoryReceiveChannel[Heard] = field(init=False)
@@ -67,6 +68,7 @@ class SyncService:
             self.heights,
             self.away,
             self.patience_seconds,
+            self.say,
         )
         self.streams.serve(StreamProtocol.HELLO, self.answer_hello)
         self.streams.serve(StreamProtocol.BLOCKS, self.answer_blocks)

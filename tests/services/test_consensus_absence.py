@@ -51,6 +51,7 @@ async def test_a_replica_far_behind_journals_none_of_what_it_missed(
         missed = world.machines["validator-0"].node.chain.head.height
         world.start(victim)
         await world.height(missed, "validator-3")
+        await world.until(lambda: bool(victim.said("caught up from height")))
         syncs = victim.journal.order.count("journal") - before
         assert syncs < AWAY_BLOCKS / 2, "it journaled heights that others had decided"
         await votes_again(world, 3)
