@@ -204,7 +204,8 @@ async def test_forged_ends_of_epochs_are_refused(tmp_path: Path, autojump_clock:
         strangers = ValidatorSet(tuple(key_of(f"x{each}").node_id for each in range(4)))
         lower = world.machines["validator-0"].store.block(Height(9))
         assert lower is not None
-        ninth = EpochLink(decode(Block, lower[0]).header, decode(Seal, lower[1]), one.validators)
+        own_seats = ValidatorSet(first.validators)
+        ninth = EpochLink(decode(Block, lower[0]).header, decode(Seal, lower[1]), own_seats)
         thin = replace(one.seal, signatures=one.seal.signatures[:2])
         body = replace(one.header.body, next_validators_hash=validators_hash(strangers.nodes))
         own = replace(one.header, body=body)

@@ -130,6 +130,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Document:
         with started("start", "--datadir", str(late), "--ui", "plain", log=home / "late.log"):
             wait_for(lambda: round_of(first) > 0, "first round", START_SECONDS)
             paid = pay_a_stranger(home, net / "client")
+            listed = potp2p("validator", "list", "--json", "--datadir", str(net / "client"))
             second = potp2p("start", "--datadir", str(late), "--ui", "none")
             pid = part(status(validator), "node", "pid")
             assert isinstance(pid, int)
@@ -150,6 +151,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Document:
         **document,
         "late": late_status,
         "paid": paid,
+        "validators": json.loads(listed.stdout),
         "second": (second.returncode, second.stdout, second.stderr),
     }
 
@@ -210,6 +212,14 @@ def test_transfer_arrives_and_is_counted(report: Document) -> None:
     rewards = cast("dict[str, dict[str, str]]", report["rewards"])
 
     assert rewards[cast("str", report["paid"])]["earned"] == "12.5"
+
+
+def test_seats_are_listed_by_who_has_only_the_genesis(report: Document) -> None:
+    listed = cast("Document", report["validators"])
+    seats = cast("list[Document]", listed["seats"])
+
+    assert [row["bond"] for row in seats] == ["1000"] * 4
+    assert not any(row["leaving"] or row["convicted_at"] for row in seats)
 
 
 def test_second_instance_on_one_folder_is_refused(report: Document) -> None:

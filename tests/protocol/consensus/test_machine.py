@@ -317,6 +317,16 @@ def test_two_votes_of_one_signer_accuse_once_and_the_first_stays(
     assert effects == [Accuse(vote(2, APPLE), vote(2, PEAR))]
 
 
+def test_seal_accuses_who_committed_to_another_block_before_us() -> None:
+    bench = Bench(start(4, 1))
+    bench.hear(commit(2, PEAR), commit(3, PEAR, view=1))
+
+    effects = bench.step(SealReceived(seal(APPLE, (0, 2, 3))))
+
+    accused = [each for each in effects if isinstance(each, Accuse)]
+    assert accused == [Accuse(commit(2, PEAR), commit(2, APPLE))], "another view is another place"
+
+
 def test_other_signature_under_the_same_words_is_no_offence() -> None:
     bench = prepared_bench()
     first = prepare(2, APPLE)
