@@ -34,6 +34,8 @@ NOTES: Final = (
     "wide: GossipSub sends everything over each link of the mesh: five copies of 1.5 MB are two"
     " seconds of a link of 30 Mbit/s",
     "direct: not built; every validator sends what was handed to it to all others itself",
+    "the library's work for each message (Noise, Yamux, streams) is charged with --transport only:"
+    " at 0.15 ms an end it adds less than 0.1 s to a cell",
     "every node checks every signature and executes every transaction; a time ends when a quorum"
     " has decided the block with the last one",
 )
