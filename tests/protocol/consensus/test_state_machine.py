@@ -277,6 +277,11 @@ class OneReplica(RuleBasedStateMachine):
         self.view = self.at.view
 
     @invariant()
+    def proposal_in_work_is_of_this_view(self) -> None:
+        proposal = self.at.proposal
+        assert proposal is None or proposal.statement.view == self.at.view
+
+    @invariant()
     def tables_are_bounded(self) -> None:
         at = self.at
         assert sum(map(len, at.prepares.by_view.values())) <= 4 * SIZE
