@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -66,10 +67,7 @@ class Campaign:
             ),
             "trace_hash": hash_of(ordered),
             "validators": self.plan.choices.validators,
-            "miners": self.plan.choices.miners,
             "heights": self.plan.choices.heights,
-            "faults": [str(each) for each in self.plan.choices.faults],
-            "heights_in_faults": sum(each.calm_height for each in ordered),
             "messages": sum(each.messages for each in ordered),
             "jobs": self.plan.jobs,
             "seconds": round(seconds, 3),
@@ -85,6 +83,16 @@ class Campaign:
                 }
                 for each in self.failures()
             ],
+            **self._of_whole_nodes(ordered),
+        }
+
+    def _of_whole_nodes(self, ordered: Sequence[SeedReport]) -> Document:
+        if self.plan.choices.level is not Level.NODES:
+            return {}
+        return {
+            "miners": self.plan.choices.miners,
+            "faults": [str(each) for each in self.plan.choices.faults],
+            "heights_in_faults": sum(each.calm_height for each in ordered),
         }
 
 
@@ -139,14 +147,21 @@ async def run_campaign(
     """Run every seed on its processes; `tell` hears of each report as it comes."""
     campaign = Campaign(plan)
     seeds = iter(range(plan.first, plan.end))
-    async with trio.open_nursery() as nursery:
-        for _ in range(min(plan.jobs, plan.end - plan.first)):
-            nursery.start_soon(_work, campaign, seeds, tell)
+    # Workers may be killed in the middle of a seed: what they leave lies here and goes with us.
+    with tempfile.TemporaryDirectory(
+        prefix="potp2p-simulate-", ignore_cleanup_errors=True
+    ) as folder:
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(plan.jobs, plan.end - plan.first)):
+                nursery.start_soon(_work, campaign, seeds, tell, folder)
     return campaign
 
 
 async def _work(
-    campaign: Campaign, seeds: Iterator[int], tell: Callable[[Campaign, SeedReport], None]
+    campaign: Campaign,
+    seeds: Iterator[int],
+    tell: Callable[[Campaign, SeedReport], None],
+    folder: str,
 ) -> None:
     """Keep one process busy until no seed is left."""
     async with trio.open_nursery() as nursery:
@@ -157,6 +172,7 @@ async def _work(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 check=False,
+                env={**os.environ, "TMPDIR": folder},
                 # Ctrl-C is for us: we end the workers.
                 start_new_session=True,
                 deliver_cancel=_kill,

@@ -52,12 +52,13 @@ def test_trace_writes_one_seed_down_and_changes_nothing(
     assert "seed 2" in trace.read_text().splitlines()[0]
 
 
-def test_interrupt_ends_it_with_130_and_no_document() -> None:
+def test_interrupt_ends_it_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "cli.main", "simulate", "--seeds", "0:10", "--heights", "10000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         start_new_session=True,
     ) as process:
         wait_for_a_child_of(process.pid)
@@ -65,6 +66,7 @@ def test_interrupt_ends_it_with_130_and_no_document() -> None:
         out, err = process.communicate(timeout=120)
     assert process.returncode == ExitCode.INTERRUPTED
     assert (out, err) == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def wait_for_a_child_of(pid: int) -> None:
