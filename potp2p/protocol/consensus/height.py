@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from potp2p.foundation.committee import quorum, weak_quorum
 from potp2p.foundation.types import FIRST_VIEW, Digest, Rank, ValidatorIndex, View
 from potp2p.protocol.consensus.effects import Cast
 from potp2p.protocol.consensus.events import BlockChecked, HeightStarted
-from potp2p.protocol.consensus.quorum import Committee, VoteBook
+from potp2p.protocol.consensus.quorum import VoteBook
 from potp2p.protocol.consensus.view_change import Timing, ViewChangeBook
 from potp2p.protocol.wire.blocks import Seal
 from potp2p.protocol.wire.consensus import (
@@ -54,8 +55,8 @@ class HeightState:
     weak_quorum: int = field(init=False)
 
     def __post_init__(self) -> None:
-        committee = Committee(len(self.facts.validators))
-        self.quorum, self.weak_quorum = committee.quorum, committee.weak_quorum
+        size = len(self.facts.validators)
+        self.quorum, self.weak_quorum = quorum(size), weak_quorum(size)
 
     @property
     def verdict(self) -> BlockChecked | None:

@@ -77,7 +77,8 @@ def cluster_of(seed: int, plan: CorePlan) -> Cluster:
 def run_seed(seed: int, plan: CorePlan) -> SeedReport:
     """Run one committee through its faults, heal it, and let it go on for ten heights or more."""
     cluster = cluster_of(seed, plan)
-    cluster.run(max(plan.heights - MORE_HEIGHTS, 1), until=cluster.faults.calm_at)
+    troubled = max(plan.heights - MORE_HEIGHTS - 1, 1)
+    cluster.run(troubled, until=cluster.faults.calm_at)
     cluster.calm_down()
     calm_at, top = cluster.now, max(member.height for member in cluster.members)
     limit = calm_at + CONVERGENCE_MILLISECONDS_MAX

@@ -132,15 +132,15 @@ class Oracle:
         at = member.replica.at
         assert at is not None
         bound = VIEWS_OF_A_SIGNER_MAX * self.size
-        sizes = {
-            "prepares": sum(map(len, at.prepares.by_view.values())),
-            "commits": sum(map(len, at.commits.by_view.values())),
-            "view changes": 4 * len(at.view_changes.by_signer),
-            "accused": 4 * len(at.accused),
-            "checked": (len(at.checked) - 2 * (at.view + 1)) + bound,
-        }
-        for table, size in sizes.items():
-            if size > bound:
+        prepares, commits = at.prepares.by_view.values(), at.commits.by_view.values()
+        for table, size, most in (
+            ("prepares", sum(map(len, prepares)), bound),
+            ("commits", sum(map(len, commits)), bound),
+            ("view changes", len(at.view_changes.by_signer), self.size),
+            ("accused", len(at.accused), self.size),
+            ("checked", len(at.checked), 2 * (at.view + 1)),
+        ):
+            if size > most:
                 self.accuse(f"member {member.name} keeps {size} in {table}")
 
 
