@@ -73,7 +73,7 @@ def test_only_twins_are_accused_in_their_scenarios(seed: int) -> None:
 @pytest.mark.parametrize("level", ["core", "twins"])
 def test_every_seed_decides_ten_heights_after_it_healed(level: Level) -> None:
     for seed in range(10):
-        plan = CorePlan(4, heights=12, level=level)
+        plan = CorePlan(4, heights=13, level=level)
         cluster = cluster_of(seed, plan)
         cluster.run(2, until=cluster.faults.calm_at)
         top = max(member.height for member in cluster.members) - 1
