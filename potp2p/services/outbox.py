@@ -39,7 +39,7 @@ from potp2p.services.mempool import Mempool
 
 BATCH_OVERHEAD_BYTES = 16
 TRANSACTION_OVERHEAD_BYTES = 5
-BATCH_SECONDS_MIN = 0.05
+BATCH_SECONDS_MIN = 0.1
 """Where blocks follow each other without a pause, gossip still does not."""
 BATCH_TRANSACTIONS_MAX = 128
 """A batch is checked in one go, since the library waits: some seven milliseconds."""
