@@ -6,9 +6,10 @@ from typing import Final
 from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, GOSSIP_BYTES_MAX
 from potp2p.protocol.consensus.view_change import Timing
 from potp2p.protocol.wire.genesis import ConsensusParameters
+from potp2p.services.outbox import BATCH_SECONDS_MIN
 
-BATCH_MILLISECONDS_MIN: Final = 50
-"""What a validator waits at least before it gossips what was submitted to it."""
+BATCH_MILLISECONDS_MIN: Final = round(1_000 * BATCH_SECONDS_MIN)
+"""What a validator waits at least before it gossips what was submitted to it: the node's own."""
 MESH_DEGREE: Final = 6
 """GossipSub's recommendation, and the node's own."""
 TRANSACTION_BYTES: Final = 300
