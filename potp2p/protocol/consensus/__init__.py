@@ -25,5 +25,6 @@ of views 0 to 2. The author window must be four network delays or more: half of 
 left after the binding half, covers the skew of two decisions and one relay; with less, a body
 whispered to one validator and f votes withheld blame an honest primary. A primary that is slow but
 not late is never skipped: at worst its share f/n of the heights takes the timer of view 0 each. A
-league that fails every other turn is hardly skipped, since one success clears its misses.
+league that fails every other turn would hardly be skipped if one success cleared its misses: a turn
+kept forgives half a miss. Four adjacent liars (n >= 13) outlast the refusals of views 0 to 2.
 """

@@ -13,6 +13,8 @@ task's escrow, which pays auditors and then the client; paid to the auditors of 
 reward keeping an honest reveal out of the chain. A contribution drawn for an audit that nobody may
 judge is void, not passed. Authors that lost their rank are drawn all the same and skipped, so that
 a draw can be redone from the certificate alone. A registration's stamp must exceed the one before.
+A turn kept forgives half a missed one instead of all of them: a league that fails every other turn
+was skipped for 2 heights at most and took n = 31 from 2 s a block to 3.75 s in the simulator.
 
 Seats (seats.py, anchors.py, evidence.py). A node asks for a seat by its anchor for the next epoch,
 once its bond suffices: no statement of its own is needed, and who asks in every epoch is there. The

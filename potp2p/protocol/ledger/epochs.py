@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from potp2p.foundation.committee import faulty_max, weak_quorum
 from potp2p.foundation.errors import PeerError, RejectionReason
@@ -26,13 +25,11 @@ from potp2p.protocol.ledger.records import (
     PassedOver,
     Weight,
 )
-from potp2p.protocol.ledger.seat_records import MISSES_MAX, Seat
+from potp2p.protocol.ledger.seat_records import MISS_WEIGHT, MISSES_MAX, Seat
 from potp2p.protocol.ledger.seats import open_seats, settle_seats
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST, Frame, Header
 from potp2p.protocol.wire.genesis import ConsensusParameters, Genesis
-
-MISS_EXPONENT_MAX: Final = 6
 
 
 def primaries(chain: Chain, height: Height) -> tuple[ValidatorIndex, ...]:
@@ -103,7 +100,7 @@ def apply_frame(state: State, parent: Header) -> None:
     seats = list(chain.seats)
     for view in range(min(frame.view, len(order))):
         seats[order[view]] = _missed(seats[order[view]], height)
-    seats[frame.primary] = replace(seats[frame.primary], misses=0, skipped_until=GENESIS_HEIGHT)
+    seats[frame.primary] = _kept(seats[frame.primary])
     better = ranked[: parent.body.rank] if parent.body.rank < len(ranked) else ranked
     tips = chain.pending_tips
     state.put_chain(
@@ -119,9 +116,15 @@ def apply_frame(state: State, parent: Header) -> None:
 
 
 def _missed(seat: Seat, height: Height) -> Seat:
-    misses = min(seat.misses + 1, MISSES_MAX)
-    away = 1 << min(misses, MISS_EXPONENT_MAX)
+    """Skip a seat for 2^k heights, k being half its misses, rounded up."""
+    misses = min(seat.misses + MISS_WEIGHT, MISSES_MAX)
+    away = 1 << -(-misses // MISS_WEIGHT)
     return replace(seat, misses=misses, skipped_until=Height(height + 1 + away))
+
+
+def _kept(seat: Seat) -> Seat:
+    """Forgive half a miss: who fails every other turn is skipped longer and longer."""
+    return replace(seat, misses=max(0, seat.misses - 1), skipped_until=GENESIS_HEIGHT)
 
 
 def _pass_over(

@@ -15,8 +15,10 @@ from potp2p.protocol.wire.fields import (
 )
 from potp2p.protocol.wire.schema import Many, Uint
 
-MISSES_MAX: int = (1 << 16) - 1
-"""A seat that stays away for months must not outgrow its record."""
+MISS_WEIGHT: int = 2
+"""What a missed turn adds to a seat's record, from which a kept turn takes one."""
+MISSES_MAX: int = 6 * MISS_WEIGHT
+"""The longest absence is 2^6 heights; who comes back after months has as much to make good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Seat:
     next_anchor: DigestField
     """For the next epoch; NO_DIGEST until registered."""
     misses: Annotated[int, Uint(MISSES_MAX + 1)]
-    """Consecutive turns missed as primary, counted up to MISSES_MAX."""
+    """Turns missed as primary, MISS_WEIGHT each, less those kept since; 0 to MISSES_MAX."""
     skipped_until: HeightField
     """Left out of the primary order below this height."""
     leaving: AmountField

@@ -1,10 +1,11 @@
 """
 Whose turn it is to propose, and who may author: the chain's record of missed turns, as a model.
 
-Written from DESIGN section 4 and not from the ledger, so that the two can be compared. A primary
-whose view failed is left out of the order for 2^k heights (k = misses in a row, at most 6), never
-more than f at once, the oldest absence back first. An author passed over by f+1 different
-primaries has no rank for the rest of the cycle.
+Written from the rule and not from the ledger, so that the two can be compared. A primary whose
+view failed is left out of the order for 2^k heights, never more than f at once, the oldest absence
+back first. k is at most 6; a miss raises it by one, a turn kept lowers it by a half (DESIGN section
+4 counts misses in a row: a league that fails every other turn is then hardly skipped). An author
+passed over by f+1 different primaries has no rank for the rest of the cycle.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class Turns:
     """What the chain knows about its primaries and authors after some block."""
 
     misses: tuple[int, ...]
+    """Half misses of each seat."""
     back_at: tuple[int, ...]
     """First height at which each seat is in the order again."""
     passed_over: tuple[frozenset[int], ...] = (frozenset(),) * AUTHORS
@@ -58,9 +60,9 @@ class Turns:
         order = self.order(height)
         misses, back_at = list(self.misses), list(self.back_at)
         for failed in order[:view]:
-            misses[failed] += 1
-            back_at[failed] = height + 1 + 2 ** min(misses[failed], MISSES_COUNTED_MAX)
-        misses[primary] = back_at[primary] = 0
+            misses[failed] = min(misses[failed] + 2, 2 * MISSES_COUNTED_MAX)
+            back_at[failed] = height + 1 + 2 ** ((misses[failed] + 1) // 2)
+        misses[primary], back_at[primary] = max(0, misses[primary] - 1), 0
         passed = list(self.passed_over)
         for author in skipped:
             passed[author] |= {primary}

@@ -168,15 +168,35 @@ def test_failed_view_skips_its_primary_for_twice_as_long_each_time(world: Ledger
     assert lengths == [2, 4, 8]
 
 
-def test_successful_turn_forgives_the_misses(world: LedgerWorld) -> None:
+def test_turn_kept_forgives_half_a_miss(world: LedgerWorld) -> None:
     world.block(view=1)
     late = (world.parent.frame.primary - 1) % 4
     world.block()
-    assert world.state.chain().seats[late].misses == 1
-    while world.parent.frame.primary != late:
+    assert world.state.chain().seats[late].misses == 2
+    for left in (1, 0, 0):
+        while world.parent.frame.primary != late:
+            world.block()
         world.block()
+        assert world.state.chain().seats[late].misses == left
+
+
+def test_who_fails_every_other_turn_is_skipped_longer_and_longer(world: LedgerWorld) -> None:
+    def until_it_leads() -> None:
+        while world.ledger.prospects(world.parent).primaries[0] != 1:
+            world.block()
+
     world.block()
-    assert world.state.chain().seats[late].misses == 0
+    lengths: list[int] = []
+    for _ in range(5):
+        until_it_leads()
+        world.block(view=1)
+        lengths.append(0)
+        while 1 not in world.ledger.prospects(world.parent).primaries:
+            lengths[-1] += 1
+            world.block()
+        until_it_leads()
+        world.block()
+    assert lengths == [2, 4, 4, 8, 8]
 
 
 def test_count_of_misses_stays_within_its_record(world: LedgerWorld) -> None:

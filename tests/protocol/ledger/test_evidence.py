@@ -27,6 +27,7 @@ from potp2p.protocol.ledger.epochs import primaries
 from potp2p.protocol.ledger.evidence import is_open
 from potp2p.protocol.ledger.heights import epoch_of
 from potp2p.protocol.ledger.records import CycleWeights, Weight
+from potp2p.protocol.ledger.seat_records import MISS_WEIGHT
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, NO_DIGEST, RANK_NONE, BlockBody
 from potp2p.protocol.wire.consensus import (
     Commit,
@@ -258,8 +259,8 @@ def test_missed_turns_of_the_block_with_the_proof_are_those_of_its_own_order(
     world.block(submitted(world, prepares(world)), view=1)
     world.run(1)
     misses = {each.node: each.misses for each in world.state.chain().seats}
-    assert misses[liar.node_id] == 1
-    assert sum(misses.values()) == 1, "nobody else is blamed"
+    assert misses[liar.node_id] == MISS_WEIGHT
+    assert sum(misses.values()) == MISS_WEIGHT, "nobody else is blamed"
 
 
 def test_of_f_that_are_left_out_convicts_come_first(world: LedgerWorld) -> None:
