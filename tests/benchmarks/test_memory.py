@@ -5,9 +5,11 @@ from typing import cast
 
 import pytest
 
+from potp2p.benchmarks import memory
 from potp2p.benchmarks.memory import (
     MemoryPlan,
     Peak,
+    family_sizes,
     kind_of,
     measure_memory,
     memory_lines,
@@ -18,7 +20,19 @@ from tests.benchmarks.programs import PROGRAMS, running_in
 from tests.doubles.bench_programs import HELD_BYTES
 
 
-async def test_memory_of_a_child_of_the_network_counts(tmp_path: Path) -> None:
+async def test_memory_of_a_child_of_the_network_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = tmp_path / "seen"
+
+    def look(root: int) -> dict[int, tuple[str, int]]:
+        sizes = family_sizes(root)
+        if any(kind == "node" and size > HELD_BYTES for kind, size in sizes.values()):
+            seen.touch()
+        return sizes
+
+    monkeypatch.setenv("SEEN", str(seen))
+    monkeypatch.setattr(memory, "family_sizes", look)
     plan = MemoryPlan(4, 3, tmp_path / "bench", programs=PROGRAMS)
 
     document = await measure_memory(plan)

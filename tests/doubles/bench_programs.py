@@ -18,6 +18,7 @@ from cli.main import application
 from tests.doubles.devnet_programs import FAULTS, option, run_node, say
 
 HELD_BYTES = 30_000_000
+SEEN = os.environ.get("SEEN", "")
 TASK = "ab" * 32
 HOLDER = "kept = b'x' * int(__import__('sys').argv[1]); print(1, flush=True); input()"
 
@@ -49,6 +50,12 @@ def idle_network(arguments: list[str]) -> int:
     return 0
 
 
+def wait_until_seen() -> None:
+    """Stay as it is until the file that the variable SEEN names is there."""
+    while SEEN and not Path(SEEN).exists():
+        signal.sigtimedwait([], 0.02)
+
+
 def training_network(arguments: list[str]) -> int:
     if "failing" in FAULTS:
         sys.stderr.write("potp2p: no block within 120 s\n")
@@ -61,8 +68,7 @@ def training_network(arguments: list[str]) -> int:
         assert holder.stdout is not None
         holder.stdout.readline()
         if "gradient" not in arguments:
-            # One look of the sampler after the memory is there.
-            signal.sigtimedwait([], 1.5)
+            wait_until_seen()
         holder.kill()
     is_other = "other-weights" in FAULTS and option(arguments, "--miners") == "2"
     say(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.network.nodes import DEADLINE_SECONDS
+
 
 @pytest.fixture(scope="session")
 def victim() -> Iterator[str]:
@@ -23,5 +25,5 @@ def victim() -> Iterator[str]:
     still_alive = process.poll() is None
     process.stdin.close()
     process.stdout.close()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=DEADLINE_SECONDS) == 0
     assert still_alive

@@ -21,7 +21,7 @@ from potp2p.network.identity import key_pair_of, peer_id_of
 
 CHAIN = ChainId(Digest(b"\x07" * 32))
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
-DEADLINE_SECONDS = 8.0
+DEADLINE_SECONDS = 60.0
 
 _secrets = itertools.count(1_000_000)
 

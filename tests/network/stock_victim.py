@@ -21,7 +21,7 @@ from multiaddr import Multiaddr
 from potp2p.network.identity import key_pair_of
 
 FAILING = TProtocol("/test/fails/1")
-LIFE_SECONDS = 20
+LIFE_SECONDS = 600
 
 
 def stock_host(secret: bytes) -> IHost:

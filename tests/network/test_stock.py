@@ -19,7 +19,7 @@ from potp2p.network import library
 from potp2p.network.identity import node_id_of
 from potp2p.network.ports import StreamProtocol
 from potp2p.network.streams import protocol_id
-from tests.network.nodes import attacking, echo, fresh_secret, network
+from tests.network.nodes import DEADLINE_SECONDS, attacking, echo, fresh_secret, network
 from tests.network.stock_victim import FAILING, stock_host
 
 
@@ -75,7 +75,7 @@ async def test_stock_multiplexer_and_ours_understand_each_other() -> None:
             stream = await stock.new_stream(info.peer_id, [protocol_id(StreamProtocol.HELLO)])
             await stream.write(len(body).to_bytes(4, "big") + body)
             received = b""
-            with trio.fail_after(5):
+            with trio.fail_after(DEADLINE_SECONDS):
                 while len(received) < len(body) + 5:
                     received += await stream.read(1 << 20)
             assert received == (len(body) + 1).to_bytes(4, "big") + b"\x00" + body

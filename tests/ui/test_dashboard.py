@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
+SECONDS = 120
+
 PROGRAM = """
 import trio
 from potp2p.ui.dashboard import run_dashboard
@@ -40,7 +42,7 @@ class Terminal:
         )
 
     def read_until(self, wanted: bytes) -> None:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + SECONDS
         os.set_blocking(self.master, False)
         while wanted not in self.seen:
             assert time.monotonic() < deadline, self.seen[-2_000:]
@@ -53,9 +55,8 @@ class Terminal:
         os.write(self.master, key)
 
     def end(self) -> int:
-        code = self.process.wait(10)
         self.read_until(b"again")
-        return code
+        return self.process.wait(SECONDS)
 
 
 @pytest.fixture
