@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from cli.exits import ExitCode
 from cli.main import run
+from potp2p.processes.usage import command_of, family_of
+from potp2p.simulation.worker import WORKER
 
+SECONDS = 120
 QUICK = ("--heights", "3", "--faults", "loss,crashes", "--jobs", "1")
 KEYS = {"seeds", "violations", "unconverged", "converge_seconds_max", "trace_hash"}
 
@@ -61,19 +65,27 @@ def test_interrupt_ends_it_with_130_and_leaves_nothing(tmp_path: Path) -> None:
         env={**os.environ, "TMPDIR": str(tmp_path)},
         start_new_session=True,
     ) as process:
-        wait_for_a_child_of(process.pid)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
+        try:
+            wait_for_a_worker_of(process.pid)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
     assert process.returncode == ExitCode.INTERRUPTED
     assert (out, err) == ("", "")
     assert list(tmp_path.iterdir()) == []
 
 
-def wait_for_a_child_of(pid: int) -> None:
-    """Return once a process has started another, which it does when signals are its own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    while not children.read_text().split():
-        os.sched_yield()
+def wait_for_a_worker_of(pid: int) -> None:
+    """
+    Return once a process has started a worker, which it does when signals are its own.
+
+    Any child will not do: trio asks `ldconfig` for a library while it is imported.
+    """
+    deadline = time.monotonic() + SECONDS
+    while not any(WORKER[-1] in command_of(child) for child in family_of(pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
