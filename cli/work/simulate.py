@@ -23,7 +23,8 @@ from potp2p.simulation.campaign import (
     verify_campaign,
 )
 from potp2p.simulation.plans import Choices, Fault, Level
-from potp2p.simulation.run import SeedReport, run_seed
+from potp2p.simulation.reports import SeedReport
+from potp2p.simulation.run import run_seed
 
 Document = dict[str, object]
 PROGRESS_PARTS = 10

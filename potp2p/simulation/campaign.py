@@ -14,7 +14,7 @@ import trio
 
 from potp2p.foundation.errors import ConfigurationError, OperatingError
 from potp2p.simulation.plans import Choices, Fault, Level
-from potp2p.simulation.run import SeedReport
+from potp2p.simulation.reports import SeedReport
 from potp2p.simulation.worker import WORKER, report_of, request_of
 
 VALIDATORS_MIN: Final = 4

@@ -29,6 +29,7 @@ from potp2p.simulation.plans import (
     miner_names,
     validator_names,
 )
+from potp2p.simulation.reports import SeedReport
 from potp2p.simulation.scheduling import run_seeded
 from potp2p.simulation.traces import Trace
 from potp2p.simulation.transits import Fate, Transit
@@ -44,28 +45,6 @@ HEIGHTS_AFTER: Final = 2
 LOOK_SECONDS: Final = 0.05
 WEIGH_SECONDS: Final = 4.0
 """Between two walks over all that nodes keep, which cost more than what they watch."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeedReport:
-    """What one seed came to."""
-
-    seed: int
-    faults: tuple[str, ...]
-    height: int
-    """Of the lowest honest machine at the end."""
-    calm_height: int
-    """Highest block that an honest machine had stored when the faults ended."""
-    converge_seconds: float | None
-    """From the calm on; None: it never converged, or broke a rule before that."""
-    violations: tuple[str, ...]
-    messages: int
-    trace_hash: str
-
-    @property
-    def is_sound(self) -> bool:
-        """Return whether nothing bad happened and something good did."""
-        return not self.violations and self.converge_seconds is not None
 
 
 def run_seed(seed: int, choices: Choices, write: Callable[[str], None] | None = None) -> SeedReport:

@@ -8,12 +8,14 @@ but the line that asked for it.
 import json
 import sys
 from dataclasses import asdict
+from functools import cache
 from typing import Final, TextIO, assert_never, cast
 
+from potp2p.node.garbage import settle_garbage
 from potp2p.simulation.core import campaign as core
 from potp2p.simulation.core.campaign import CorePlan
 from potp2p.simulation.plans import Choices, Fault, Level
-from potp2p.simulation.run import SeedReport, run_seed
+from potp2p.simulation.reports import SeedReport
 
 WORKER: Final = (sys.executable, "-m", "potp2p.simulation.worker")
 """The command that starts one."""
@@ -21,9 +23,13 @@ WORKER: Final = (sys.executable, "-m", "potp2p.simulation.worker")
 
 def serve(requests: TextIO, replies: TextIO) -> None:
     """Run every seed that is asked for."""
+    settle = cache(settle_garbage)
     for line in requests:
         request = cast("dict[str, object]", json.loads(line))
-        report = report_on(cast("int", request["seed"]), choices_of(request))
+        choices = choices_of(request)
+        if choices.level is not Level.NODES:
+            settle()  # A seed of the core leaves no circles behind.
+        report = report_on(cast("int", request["seed"]), choices)
         replies.write(json.dumps(asdict(report)) + "\n")
         replies.flush()
 
@@ -32,6 +38,8 @@ def report_on(seed: int, choices: Choices) -> SeedReport:
     """Run one seed at the level that was chosen."""
     match choices.level:
         case Level.NODES:
+            from potp2p.simulation.run import run_seed  # noqa: PLC0415  # slow; the core needs none
+
             return run_seed(seed, choices)
         case Level.CORE:
             return _core_report(seed, CorePlan(choices.validators, choices.heights, "core"))

@@ -19,7 +19,7 @@ from potp2p.simulation.campaign import (
 from potp2p.simulation.core import campaign as core
 from potp2p.simulation.core.campaign import CorePlan
 from potp2p.simulation.plans import Choices, Fault, Level
-from potp2p.simulation.run import SeedReport
+from potp2p.simulation.reports import SeedReport
 
 SHORT = Choices(heights=3, faults=(Fault.LOSS, Fault.CRASHES))
 

@@ -9,7 +9,8 @@ import trio
 
 from potp2p.simulation.campaign import Campaign, CampaignPlan, cores, run_campaign
 from potp2p.simulation.plans import Choices, Fault, draw_plan
-from potp2p.simulation.run import SeedReport, run_plan, run_seed
+from potp2p.simulation.reports import SeedReport
+from potp2p.simulation.run import run_plan, run_seed
 from potp2p.simulation.worker import WORKER, request_of
 
 FEW = Choices(heights=8)

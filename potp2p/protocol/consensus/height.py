@@ -28,21 +28,19 @@ class HeightState:
     """Never decreases."""
     proposal: Proposal | None = None
     """The first valid one of this view."""
-    checked: dict[tuple[Digest, bool], BlockChecked] = field(
-        default_factory=dict[tuple[Digest, bool], BlockChecked]
-    )
+    checked: dict[tuple[Digest, bool], BlockChecked] = field(default_factory=dict)
     """By hash and whether it came as a first proposal; only of blocks that were proposed to us."""
     better_rank: Rank | None = None
     """Best rank heard in time."""
-    prepares: VoteBook[SignedPrepare] = field(default_factory=VoteBook[SignedPrepare])
-    commits: VoteBook[SignedCommit] = field(default_factory=VoteBook[SignedCommit])
+    prepares: VoteBook[SignedPrepare] = field(default_factory=VoteBook)
+    commits: VoteBook[SignedCommit] = field(default_factory=VoteBook)
     view_changes: ViewChangeBook = field(default_factory=ViewChangeBook)
     prepared: PreparedCertificate | None = None
     """The highest quorum of prepares that we committed on."""
     decided: Seal | None = None
-    casting: dict[type, Cast] = field(default_factory=dict[type, Cast])
+    casting: dict[type, Cast] = field(default_factory=dict)
     """Own statements that have not come back signed."""
-    own: dict[type, SignedMessage] = field(default_factory=dict[type, SignedMessage])
+    own: dict[type, SignedMessage] = field(default_factory=dict)
     """Latest own message of each kind, to be said again."""
     requested_view: View | None = None
     """View for which our own choice was asked for."""
@@ -50,7 +48,7 @@ class HeightState:
     """View whose timer runs."""
     timers_started: int = 0
     """Timers of views above 0."""
-    accused: set[ValidatorIndex] = field(default_factory=set[ValidatorIndex])
+    accused: set[ValidatorIndex] = field(default_factory=set)
     quorum: int = field(init=False)
     weak_quorum: int = field(init=False)
 
@@ -61,11 +59,12 @@ class HeightState:
     @property
     def verdict(self) -> BlockChecked | None:
         """What executing the proposal of this view came to, once known."""
-        if self.proposal is None:
+        proposal = self.proposal
+        if proposal is None:
             return None
-        block_hash, free = self.proposal.statement.block_hash, self.proposal.certificate is None
+        block_hash = proposal.statement.block_hash
         first = self.checked.get((block_hash, True))
-        if free or (first is not None and first.valid):
+        if proposal.certificate is None or (first is not None and first.valid):
             return first
         return self.checked.get((block_hash, False))
 

@@ -23,7 +23,7 @@ from potp2p.protocol.wire.consensus import (
 def verify_message(facts: HeightStarted, message: SignedMessage) -> None:
     """Raise PeerError unless a message of this height is complete and consistent."""
     _verify_place(facts, message.statement)
-    match message:
+    match message:  # Votes first: most messages are.
         case SignedPrepare() | SignedCommit():
             return
         case ProvenViewChange(statement, _, certificate):

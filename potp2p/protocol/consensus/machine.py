@@ -73,16 +73,19 @@ class Replica:
             assert self.at is None or event.height > self.at.facts.height, "height moves back"
             self.at = HeightState(event, self.timing)
             return tuple(self._start(self.at))
-        if self.at is None:
+        at = self.at
+        if at is None:
             return ()
-        return tuple(self._on_event(self.at, event))
+        if isinstance(event, MessageReceived):  # Most events are.
+            return tuple(self._on_message(at, event.message))
+        return tuple(self._on_event(at, event))
 
     def is_news(self, message: SignedMessage) -> bool:
         """Tell whether a verified message of any height could change anything here."""
-        at = self.at
-        if at is None or message.statement.height != at.facts.height or at.decided is not None:
+        at, statement = self.at, message.statement
+        if at is None or statement.height != at.facts.height or at.decided is not None:
             return False
-        signer, view = message.statement.signer, message.statement.view
+        signer, view = statement.signer, statement.view
         if signer in at.accused:
             return False
         match message:
@@ -90,12 +93,12 @@ class Replica:
                 prepare = at.prepares.find(view, signer)
                 if prepare is None:
                     return at.prepares.has_room(view, signer)
-                return prepare.statement != message.statement
+                return prepare.statement != statement
             case SignedCommit():
                 commit = at.commits.find(view, signer)
                 if commit is None:
                     return at.commits.has_room(view, signer)
-                return commit.statement != message.statement
+                return commit.statement != statement
             case ProvenViewChange():
                 known = at.view_changes.find(signer)
                 return (
@@ -184,17 +187,25 @@ class Replica:
         effects = self._own_came_back(at, message) if at.casting else []
         match message:
             case SignedPrepare():
-                effects += self._accuse(at, at.prepares.add(message), message)
-                return [*effects, *try_commit(at)]
+                prepare = at.prepares.add(message)
+                if prepare is not None:
+                    effects += self._accuse(at, prepare, message)
+                effects += try_commit(at)
+                return effects
             case SignedCommit():
-                effects += self._accuse(at, at.commits.add(message), message)
-                return [*effects, *tally(at, message)]
+                commit = at.commits.add(message)
+                if commit is not None:
+                    effects += self._accuse(at, commit, message)
+                effects += tally(at, message)
+                return effects
             case ProvenViewChange():
                 effects += self._accuse_view_change(at, message)
                 at.view_changes.add(message)
-                return [*effects, *after_view_changes(at)]
+                effects += after_view_changes(at)
+                return effects
             case Proposal():
-                return [*effects, *self._on_proposal(at, message)]
+                effects += self._on_proposal(at, message)
+                return effects
             case _:
                 assert_never(message)
 
@@ -211,9 +222,13 @@ class Replica:
         return [Send(signer, SealNotice(seal))]
 
     def _own_came_back(self, at: HeightState, message: SignedMessage) -> list[Effect]:
-        kind = type(message.statement)
+        statement = message.statement
+        kind = type(statement)
         casting = at.casting.get(kind)
-        if casting is None or casting.statement != message.statement:
+        if casting is None:
+            return []
+        # The same object in most cases, and comparing field by field is slow.
+        if casting.statement is not statement and casting.statement != statement:
             return []
         del at.casting[kind]
         at.own[kind] = message

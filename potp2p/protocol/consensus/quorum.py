@@ -46,9 +46,7 @@ class VoteBook(Generic[Vote]):
     Holds at most VIEWS_KEPT_MAX views of one signer, the highest it was heard in.
     """
 
-    by_view: dict[View, dict[ValidatorIndex, Vote]] = field(
-        default_factory=dict[View, dict[ValidatorIndex, Vote]]
-    )
+    by_view: dict[View, dict[ValidatorIndex, Vote]] = field(default_factory=dict)
 
     def find(self, view: View, signer: ValidatorIndex) -> Vote | None:
         """Return the vote that counts, if there is one."""
@@ -64,7 +62,8 @@ class VoteBook(Generic[Vote]):
 
     def add(self, vote: Vote) -> Vote | None:
         """Keep a vote unless its signer has voted in this view already; return that first vote."""
-        view, signer = vote.statement.view, vote.statement.signer
+        statement = vote.statement
+        view, signer = statement.view, statement.signer
         known = self.find(view, signer)
         if known is not None or not self.has_room(view, signer):
             return known

@@ -32,9 +32,7 @@ class ViewChangeBook:
     One absurdly high view moves nobody, since joining needs f+1 signers and takes the smallest.
     """
 
-    by_signer: dict[ValidatorIndex, ProvenViewChange] = field(
-        default_factory=dict[ValidatorIndex, ProvenViewChange]
-    )
+    by_signer: dict[ValidatorIndex, ProvenViewChange] = field(default_factory=dict)
 
     def find(self, signer: ValidatorIndex) -> ProvenViewChange | None:
         """Return the highest view change of a signer."""

@@ -86,7 +86,8 @@ def run_seed(seed: int, plan: CorePlan) -> SeedReport:
     took = cluster.now - calm_at
     goal = max(plan.heights, top + MORE_HEIGHTS)
     converged = converged and cluster.resume(goal, until=limit + goal * HEIGHT_MILLISECONDS_MAX)
-    digest = sha256(cluster.trace.tobytes())
+    cluster.forget()
+    digest = sha256(cluster.trace)
     return SeedReport(
         seed=seed,
         violations=tuple(cluster.oracle.violations),

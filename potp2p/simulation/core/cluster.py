@@ -54,14 +54,7 @@ from potp2p.protocol.wire.consensus import (
 )
 from potp2p.simulation.core.authors import Authors
 from potp2p.simulation.core.faults import Faults
-from potp2p.simulation.core.letters import (
-    SIGNED,
-    Body,
-    Letter,
-    SyncReply,
-    SyncRequest,
-    Unsigned,
-)
+from potp2p.simulation.core.letters import SIGNED, Body, Letter, SyncReply, SyncRequest, Unsigned
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.oracle import Oracle
 from potp2p.simulation.core.processes import start_faults
@@ -147,6 +140,10 @@ class Cluster:
         self.weather.faults = self.faults
         self.cut = None
 
+    def forget(self) -> None:
+        """Drop what would still happen: it refers back to here, and memory is freed at once."""
+        self._heap.clear()
+
     def has_reached(self, heights: int) -> bool:
         """Tell whether every honest member has decided a height."""
         return all(member.height > heights for member in self.honest)
@@ -158,13 +155,15 @@ class Cluster:
 
     def step(self, member: Member, event: Event) -> None:
         """Log, step and carry out; own words come back before anything else happens."""
-        if not isinstance(event, (StatusReceived, Resumed)):
+        if isinstance(event, MessageReceived) or not isinstance(event, (StatusReceived, Resumed)):
             member.log.append(event)
         for effect in member.replica.step(event):
             self._carry_out(member, effect)
 
     def _carry_out(self, member: Member, effect: Effect) -> None:  # noqa: PLR0912
-        match effect:
+        match effect:  # The most frequent first.
+            case SetTimer():
+                self._set_timer(member, effect)
             case Broadcast():
                 self._broadcast(member, effect.frame)
             case Cast():
@@ -172,8 +171,6 @@ class Cluster:
                     self.oracle.note_signed(member, effect.statement)
                     signed = effect.signed(stub_signature(member.seat))
                     self.step(member, MessageReceived(signed))
-            case SetTimer():
-                self._set_timer(member, effect)
             case CancelTimer():
                 member.timers.pop(effect.timer, None)
             case FetchBlock():
@@ -268,8 +265,13 @@ class Cluster:
         if member.seat in self.faults.silent:
             return
         self._let_out(member, letter)
-        for other in self._others[member.name]:
-            self._send(member, other, letter)
+        others, now = self._others[member.name], self.now
+        if self.tamper is not None or self.cut is not None or now < self.faults.calm_at:
+            for other in others:
+                self._send(member, other, letter)
+            return
+        for other, delay in zip(others, self.weather.calm_delays(len(others)), strict=True):
+            self.plan(delay, partial(self.arrive, member, other, letter))
 
     def post(self, sender: Member, receiver: Member, letter: Letter) -> None:
         """Send a letter through the faults of the moment."""
@@ -293,21 +295,19 @@ class Cluster:
         if self.cut is not None and self.cut(sender, receiver, letter, now):
             return
         for delay in self.weather.delays(sender.name, receiver.name, now):
-            self._counter += 1
-            arrival: Callable[[], None] = partial(self.arrive, sender, receiver, letter)
-            heapq.heappush(self._heap, (now + delay, self._counter, arrival))
+            self.plan(delay, partial(self.arrive, sender, receiver, letter))
 
     def arrive(self, sender: Member, receiver: Member, letter: Letter) -> None:
         """Hand a letter over, now or when its receiver goes on."""
+        now = self.now
         if not receiver.is_up:
             return
-        if receiver.paused_until > self.now:
-            wait = receiver.paused_until - self.now
+        if receiver.paused_until > now:
+            wait = receiver.paused_until - now
             self.plan(wait, partial(self.arrive, sender, receiver, letter))
             return
         self.deliveries += 1
-        place = self.now << 24 | sender.name << 16 | receiver.name << 8
-        self.trace.append(place | letter.KIND)
+        self.trace.append(now << 24 | sender.name << 16 | receiver.name << 8 | letter.KIND)
         if isinstance(letter, SIGNED):
             self._deliver_message(sender, receiver, letter)
         else:

@@ -19,12 +19,13 @@ from potp2p.protocol.wire.consensus import (
     Status,
 )
 from potp2p.simulation.core.cluster import Cluster, Tamper
-from potp2p.simulation.core.letters import BlockFacts, Letter
+from potp2p.simulation.core.letters import SIGNED, BlockFacts, Letter
 from potp2p.simulation.core.members import Member
 from potp2p.simulation.core.messages import commit, prepare, view_change
 from potp2p.simulation.core.stubs import TIMING
 
 BRINK_MILLISECONDS = 150
+VOTES = (SignedPrepare, SignedCommit)
 Named = TypeVar("Named", Prepare, Commit, Propose)
 
 
@@ -34,7 +35,7 @@ def _is_liar(cluster: Cluster, member: Member) -> bool:
 
 def _signs(cluster: Cluster, sender: Member, letter: Letter) -> bool:
     """Tell whether a liar sends his own words; those of others he can pass on but not forge."""
-    if not isinstance(letter, SignedPrepare | SignedCommit | ProvenViewChange | Proposal):
+    if not isinstance(letter, SIGNED):
         return False
     return _is_liar(cluster, sender) and letter.statement.signer == sender.seat
 
@@ -98,7 +99,7 @@ def mute_primary(
 
 def view_racer(cluster: Cluster, sender: Member, receiver: Member, letter: Letter) -> Letter | None:
     """Turn every vote into a change to an absurd view."""
-    if _signs(cluster, sender, letter) and isinstance(letter, SignedPrepare | SignedCommit):
+    if _signs(cluster, sender, letter) and isinstance(letter, VOTES):
         return view_change(
             sender.seat,
             1_000_000 + cluster.now,

@@ -59,7 +59,7 @@ class Oracle:
 
     def note_signed(self, member: Member, statement: Statement) -> None:
         """Remember a signature of an honest seat."""
-        if member.is_honest and isinstance(statement, Prepare | Commit):
+        if member.is_honest and isinstance(statement, (Prepare, Commit)):
             self._signed.add(_vote(type(statement), statement.signer, statement))
 
     def note_said(self, sender: Member, message: SignedMessage) -> None:
@@ -69,6 +69,8 @@ class Oracle:
             return
         spot = (statement.height, statement.view, PHASES[type(statement)])
         known = self._said.get((sender.seat, *spot))
+        if known is statement:
+            return
         if known is None:
             self._said[sender.seat, *spot] = statement
             if spot <= self._latest.get(sender.seat, (0, 0, -1)):
@@ -98,7 +100,7 @@ class Oracle:
 
     def _inspect_proof(self, sender: Member, message: SignedMessage) -> None:
         """Recount the certificates that an honest member shows."""
-        if isinstance(message, ProvenViewChange | Proposal) and message.certificate is not None:
+        if isinstance(message, (ProvenViewChange, Proposal)) and message.certificate is not None:
             self._inspect_quorum(Prepare, message.certificate, f"proof by seat {sender.seat}")
         if isinstance(message, Proposal) and message.statement.view > 0:
             shown: set[int] = {each.statement.signer for each in message.view_changes}
@@ -117,7 +119,8 @@ class Oracle:
 
     def _is_quorum(self, signers: set[int]) -> bool:
         """More than two thirds of the seats, all of them real."""
-        return 3 * len(signers) > 2 * self.size and signers <= set(range(self.size))
+        # A seat is a number from 0 on, so all are real if the highest is.
+        return 3 * len(signers) > 2 * self.size and max(signers) < self.size
 
     def _is_forged(
         self, kind: type, proof: Seal | PreparedCertificate, signature: CommitSignature

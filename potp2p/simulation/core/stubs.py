@@ -29,6 +29,11 @@ def nodes(size: int) -> tuple[NodeId, ...]:
     return tuple(NodeId(bytes([2, *bytes(31), index])) for index in range(size))
 
 
+@cache
+def _seats(order: tuple[int, ...]) -> tuple[ValidatorIndex, ...]:
+    return tuple(ValidatorIndex(seat) for seat in order)
+
+
 def start(  # noqa: PLR0913  # what a height is made of
     size: int,
     seat: int | None,
@@ -39,13 +44,12 @@ def start(  # noqa: PLR0913  # what a height is made of
     primaries: tuple[int, ...] | None = None,
 ) -> HeightStarted:
     """Return the facts of a height whose view v is led by seat v, or by the order given."""
-    order = tuple(range(size)) if primaries is None else primaries
     return HeightStarted(
         Height(height),
         EPOCH,
         head,
         nodes(size),
         None if seat is None else ValidatorIndex(seat),
-        tuple(ValidatorIndex(index) for index in order),
+        _seats(tuple(range(size)) if primaries is None else primaries),
         head_seal,
     )

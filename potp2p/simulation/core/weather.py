@@ -47,6 +47,12 @@ class Weather:
             return delay, low + int(random() * (high - low + 1))
         return (delay,)
 
+    def calm_delays(self, letters: int) -> list[int]:
+        """Return after how long each of some letters arrives that leave once all is calm."""
+        low, random = self.faults.latency[0], self.random.random
+        spread = CALM_MILLISECONDS - low + 1
+        return [low + int(random() * spread) for _ in range(letters)]
+
     def start(self, plan: Callable[[int, Callable[[int], None]], None]) -> None:
         """Plan the changes of the weather; `plan` runs something after a delay and tells when."""
 
