@@ -39,6 +39,7 @@ BANNED_IN_TESTS: Final = {
     "pytest.mark.skip(": "finish or delete it",
 }
 SLEEPS: Final[dict[str, str]] = {
+    "tests/cli/test_simulate.py": "looks for a worker among real processes, which announce nothing",
     "tests/devnet/test_run.py": "polls real processes, which tell nobody that they have ended",
     "tests/doubles/devnet_programs.py": "stands in for a training that takes its time",
     "tests/end_to_end/test_devnet.py": "polls a network of real processes from outside",
