@@ -1,6 +1,7 @@
 """trio with its dice loaded: the same seed runs the same tasks in the same order."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import TypeVar
 
@@ -11,9 +12,10 @@ from trio.testing import MockClock
 Result = TypeVar("Result")
 
 
-def run_seeded(work: Callable[[], Awaitable[Result]], seed: int) -> Result:
+@contextmanager
+def loaded_dice(seed: int) -> Iterator[None]:
     """
-    Run work in virtual time, with every choice of the scheduler drawn from a seed.
+    Have every choice of the scheduler drawn from a seed.
 
     Both names are trio's own and private; Hypothesis' trio plugin sets the same two. They are put
     back, so that nothing else in this process loses trio's usual shuffling.
@@ -23,6 +25,12 @@ def run_seeded(work: Callable[[], Awaitable[Result]], seed: int) -> Result:
     names["_ALLOW_DETERMINISTIC_SCHEDULING"] = True
     names["_r"] = Random(f"potp2p/scheduling/{seed}")
     try:
-        return trio.run(work, clock=MockClock(autojump_threshold=0))
+        yield
     finally:
         names.update(kept)
+
+
+def run_seeded(work: Callable[[], Awaitable[Result]], seed: int) -> Result:
+    """Run work in virtual time, in the order that a seed gives."""
+    with loaded_dice(seed):
+        return trio.run(work, clock=MockClock(autojump_threshold=0))
