@@ -16,7 +16,7 @@ from potp2p.foundation.errors import PeerError
 from potp2p.foundation.limits import EPOCHS_KNOWN_MAX, SEAT_CHANGES_KEPT_MAX
 from potp2p.foundation.types import Epoch, NodeId
 from potp2p.protocol.wire.certificates import KnownSeats, SeatRun
-from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.schema import decode_own, encode
 
 FILE: Final = "seats.cbor"
 FILE_BYTES_MAX: Final = 16 << 20
@@ -28,7 +28,7 @@ def recall(trust: Trust, folder: Path) -> Trust:
     try:
         with (folder / FILE).open("rb") as file:
             written = file.read(FILE_BYTES_MAX + 1)
-        known = decode(KnownSeats, written, bytes_max=FILE_BYTES_MAX)
+        known = decode_own(KnownSeats, written, bytes_max=FILE_BYTES_MAX)
     except (OSError, PeerError):
         return trust
     starts = [run.first for run in known.runs]

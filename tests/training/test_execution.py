@@ -320,7 +320,7 @@ def test_a_tensor_file_whose_types_are_no_names_is_a_verdict(
     setattr(bench, file, str(path))
     fault = bench.inspect().fault
     assert fault is not None
-    assert "unknown type" in fault
+    assert "not canonical" in fault
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def build(tmp_path: Path, configuration: Configuration, rule: ModelRule) -> None
         ({"hidden_size": "16"}, "config.json"),
         ({"patch_size": 0}, "config.json"),
         ({"initializer_range": float("nan")}, "initializer_range is out of range"),
-        ({"id2label": {str(i): "x" for i in range(70_000)}}, "id2label has 70000 entries"),
+        ({"id2label": {str(i): "x" for i in range(70_000)}}, "too many parts for its size"),
         ({"label2id": {"a": {"b": 1}}}, "label2id is out of range"),
         ({"model_type": "t5"}, "is not one of"),
         ({"model_type": ["vit"]}, "is not one of"),
@@ -110,7 +110,7 @@ def test_batch_norm_needs_the_wide_class(tmp_path: Path) -> None:
 def test_a_file_that_is_no_object_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(PeerError, match="not"):
+    with pytest.raises(PeerError, match=r"config\.json: (not|too many parts)"):
         build_model(path, VIT_RULE, CPU)
 
 
