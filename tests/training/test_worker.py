@@ -100,7 +100,7 @@ def test_a_worker_answers_faults_with_words_and_lives_until_stdin_closes(
     assert isinstance(first.report, Progress)
     assert worker.stdin is not None
     worker.stdin.close()
-    assert worker.wait(timeout=20) == 0
+    assert worker.wait(timeout=120) == 0
 
 
 def test_a_hostile_package_is_refused_and_the_next_one_is_inspected(
@@ -136,7 +136,7 @@ def test_a_hostile_package_is_refused_and_the_next_one_is_inspected(
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", encode_frame(b"not a command")])
 def test_garbage_on_stdin_ends_the_worker_with_one_line(worker: Process, garbage: bytes) -> None:
     Line(worker).send(garbage)
-    assert worker.wait(timeout=30) == 1
+    assert worker.wait(timeout=120) == 1
     assert worker.stderr is not None
     assert worker.stderr.read().decode().count("\n") == 1
 
@@ -149,7 +149,7 @@ def test_an_unknown_device_is_one_line() -> None:
         stderr=subprocess.PIPE,
     ) as process:
         # Stdin stays open meanwhile: at its end the worker would leave without a word.
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=120) == 1
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read() == b""

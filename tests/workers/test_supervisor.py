@@ -21,7 +21,7 @@ from potp2p.workers.supervisor import Limits, Workers
 from tests.training.orders import lease, rules
 
 FAKE = Path(__file__).parent / "fake_worker.py"
-QUICK = Limits(stall_seconds=0.3, restarts_max=3, pause_seconds=0.01)
+QUICK = Limits(stall_seconds=100, restarts_max=3, pause_seconds=0.01)
 COMMAND = Evaluate(rules(), "model", "theta", "evaluation")
 
 
@@ -46,7 +46,7 @@ async def rig(behaviour: str, folder: Path, limits: Limits = QUICK) -> AsyncIter
     workers = Workers(("cpu",), log=lines.append, limits=limits, command_line=command_line)
     async with trio.open_nursery() as nursery:
         await nursery.start(workers.run)
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             yield Rig(workers, counted, lines)
         nursery.cancel_scope.cancel()
 
@@ -105,7 +105,9 @@ async def test_a_command_survives_the_death_of_its_worker(tmp_path: Path) -> Non
 async def test_a_worker_that_fails_again_and_again_is_an_error_in_the_end(
     behaviour: str, reason: str, tmp_path: Path
 ) -> None:
-    async with rig(behaviour, tmp_path) as each:
+    # Only who waits for silence may be impatient: an honest worker is slow on a busy machine.
+    limits = replace(QUICK, stall_seconds=0.3) if behaviour == "silent" else QUICK
+    async with rig(behaviour, tmp_path, limits) as each:
         with pytest.raises(OperatingError, match=reason):
             await each.workers.execute(COMMAND)
         assert each.workers.facts()[0].restarts == QUICK.attempts_max
@@ -151,7 +153,7 @@ async def test_a_command_that_no_frame_holds_is_refused_without_a_restart(tmp_pa
 
 
 async def test_a_cancelled_command_frees_the_device_without_a_restart(tmp_path: Path) -> None:
-    async with rig("slow", tmp_path, replace(QUICK, stall_seconds=20)) as each:
+    async with rig("slow", tmp_path) as each:
         for _ in range(3):
             started = trio.Event()
             async with trio.open_nursery() as nursery:
@@ -166,7 +168,7 @@ async def test_a_cancelled_command_frees_the_device_without_a_restart(tmp_path: 
 async def test_a_worker_that_ignores_its_cancelling_is_ended_and_another_starts(
     tmp_path: Path,
 ) -> None:
-    limits = replace(QUICK, stall_seconds=20, give_up_seconds=0.05)
+    limits = replace(QUICK, give_up_seconds=0.05)
     async with rig("deaf", tmp_path, limits) as each:
         begun = trio.Event()
         async with trio.open_nursery() as nursery:
@@ -244,7 +246,7 @@ async def test_killing_a_real_worker_in_a_lease_does_not_lose_the_lease(
 
     async with trio.open_nursery() as nursery:
         await nursery.start(workers.run)
-        with trio.fail_after(90):
+        with trio.fail_after(300):
             report = await workers.execute(command, kill_once)
         assert workers.facts()[0].restarts == 1
         nursery.cancel_scope.cancel()
