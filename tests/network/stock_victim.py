@@ -32,7 +32,8 @@ def stock_host(secret: bytes) -> IHost:
 
 
 async def fail(stream: INetStream) -> None:
-    """Fail as any handler may."""
+    """Fail as any handler may, once the peer has its stream."""
+    await stream.read(1)
     raise RuntimeError("handler failed")
 
 

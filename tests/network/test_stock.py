@@ -45,7 +45,7 @@ def stock() -> Iterator[tuple[subprocess.Popen[str], str]]:
     ("protocol", "message", "error"),
     [
         pytest.param(PROTOCOL_ID_V11, b"\x03\xff\xff\xff", "DecodeError", id="malformed gossip"),
-        pytest.param(FAILING, b"", "RuntimeError", id="failing handler"),
+        pytest.param(FAILING, b"x", "RuntimeError", id="failing handler"),
     ],
 )
 async def test_one_message_ends_a_stock_host(
