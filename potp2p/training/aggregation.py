@@ -7,8 +7,7 @@ Then one conversion to float64, one division, one rounding to float32, and the o
 operations. Suffixes as in `layout.py`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from math import isqrt
 from typing import Final
 
@@ -20,6 +19,7 @@ from potp2p.foundation.types import Round
 from potp2p.protocol.wire.tasks import Mode, Optimizer, TaskRules
 from potp2p.training.checkpoint import Checkpoint, Moments
 from potp2p.training.compression import d8
+from potp2p.training.held import Held
 from potp2p.training.layout import Layout
 from potp2p.training.optimizer import adamw, decayed, sgd, step_numbers
 from potp2p.training.tensors import Float32, Int64
@@ -27,6 +27,8 @@ from potp2p.training.tensors import Float32, Int64
 FACTOR_ONE: Final = 1 << 16
 UNIT_BITS: Final = 48
 PERCENT: Final = 100
+BLOCK_VALUES: Final = 1 << 20
+"""Summed at a time: its integers take 8 MiB, however large the model."""
 
 
 def clip_factors(norms_squared: list[int], clip_ratio: int) -> list[int]:
@@ -38,47 +40,31 @@ def clip_factors(norms_squared: list[int], clip_ratio: int) -> list[int]:
     return [FACTOR_ONE if norm <= limit else isqrt((limit << 32) // norm) for norm in norms_squared]
 
 
-@dataclass(slots=True)
-class Sum:
-    """Running integer sum of clipped payloads: one accumulator, payloads need not be held."""
-
-    layout: Layout
-    total_P: Int64 = field(init=False)
-    buffers_B: Int64 = field(init=False)
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        self.total_P = np.zeros(self.layout.parameter_count, np.int64)
-        self.buffers_B = np.zeros(self.layout.buffer_count, np.int64)
-
-    def add(self, payload: d8.Payload, factor: int) -> None:
-        """Add one payload times its factor."""
-        assert 0 <= factor <= FACTOR_ONE
-        assert self.count < SHARDS_PER_ROUND_MAX
-        weights_C = factor << (payload.exponents_C.astype(np.int64) - d8.EXPONENT_MIN)
-        self.total_P += payload.values_P * np.repeat(weights_C, self.layout.chunk_lengths_C)
-        self.buffers_B += payload.buffers_B
-        self.count += 1
-
-    def mean_P(self) -> Float32:  # shape suffix
-        """Return the mean update: rounded to float64 twice at most, then once to float32."""
-        exact_P = np.ldexp(self.total_P.astype(np.float64), -UNIT_BITS)
-        return (exact_P / self.count).astype(np.float32)
-
-    def mean_buffers_B(self) -> Float32:  # shape suffix
-        """Return the mean of the absolute buffers."""
-        exact_B = np.ldexp(self.buffers_B.astype(np.float64), -d8.BUFFER_BITS)
-        return (exact_B / self.count).astype(np.float32)
+def mean_update_P(  # shape suffix
+    layout: Layout, held: Sequence[Held], factors: Sequence[int]
+) -> Float32:
+    """Return the mean of clipped payloads: rounded to float64 twice at most, once to float32."""
+    assert 0 < len(held) <= SHARDS_PER_ROUND_MAX
+    assert all(0 <= factor <= FACTOR_ONE for factor in factors)
+    mean_P = np.empty(layout.parameter_count, np.float32)
+    for block in layout.blocks(BLOCK_VALUES):
+        start, end = layout.span(block)
+        lengths_C = layout.chunk_lengths_C[block.start : block.stop]
+        total_P = np.zeros(end - start, np.int64)
+        for payload, factor in zip(held, factors, strict=True):
+            values_P, exponents_C = payload.block(layout, block)
+            weights_C = factor << (exponents_C.astype(np.int64) - d8.EXPONENT_MIN)
+            total_P += values_P * np.repeat(weights_C, lengths_C)
+        exact_P = np.ldexp(total_P.astype(np.float64), -UNIT_BITS)
+        mean_P[start:end] = (exact_P / len(held)).astype(np.float32)
+    return mean_P
 
 
-def sum_payloads(layout: Layout, payloads: Iterable[d8.Payload], clip_ratio: int) -> Sum:
-    """Clip and add the payloads of a round; their order does not matter."""
-    held = list(payloads)
-    factors = clip_factors([d8.norm_squared(layout, payload) for payload in held], clip_ratio)
-    total = Sum(layout)
-    for payload, factor in zip(held, factors, strict=True):
-        total.add(payload, factor)
-    return total
+def mean_buffers_B(held: Sequence[Held]) -> Float32:  # shape suffix
+    """Return the mean of the absolute buffers."""
+    total_B: Int64 = np.sum([payload.buffers_B for payload in held], axis=0, dtype=np.int64)
+    exact_B = np.ldexp(total_B.astype(np.float64), -d8.BUFFER_BITS)
+    return (exact_B / len(held)).astype(np.float32)
 
 
 def apply_update(
@@ -116,12 +102,15 @@ def apply_update(
 
 
 def aggregate(
-    rules: TaskRules, index: Round, checkpoint: Checkpoint, payloads: Iterable[d8.Payload]
+    rules: TaskRules, index: Round, checkpoint: Checkpoint, payloads: Iterable[Held]
 ) -> Checkpoint:
-    """Return theta(t+1); without payloads theta stays."""
+    """Return theta(t+1), whatever the order of the payloads; without any theta stays."""
     # All zero is how a lease that diverged is written: it is paid, but has no say in the mean.
-    moving = [payload for payload in payloads if payload.values_P.any()]
-    total = sum_payloads(checkpoint.layout, moving, rules.optimizer.clip_ratio)
-    if not total.count:
+    moving = [payload for payload in payloads if not payload.is_zero]
+    if not moving:
         return checkpoint
-    return apply_update(rules, index, checkpoint, total.mean_P(), total.mean_buffers_B())
+    layout = checkpoint.layout
+    norms = [payload.norm_squared(layout) for payload in moving]
+    factors = clip_factors(norms, rules.optimizer.clip_ratio)
+    update_P = mean_update_P(layout, moving, factors)
+    return apply_update(rules, index, checkpoint, update_P, mean_buffers_B(moving))

@@ -7,6 +7,7 @@ from potp2p.foundation.limits import SHARDS_MAX, SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import (
     AccountField,
     CountField,
+    HeightField,
     RoundField,
     ShardField,
     TaskField,
@@ -73,6 +74,8 @@ class Aggregate:
     """Where the next checkpoint is written."""
     evaluation: PathField
     """safetensors file of the evaluation set."""
+    heights: Annotated[tuple[HeightField, ...], Many(SHARDS_PER_ROUND_MAX)] = ()
+    """Of each payload's claim: of equal payloads the first stays. None: the order of shards."""
 
 
 @dataclass(frozen=True, slots=True)

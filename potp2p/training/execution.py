@@ -30,6 +30,7 @@ from potp2p.training.compression import d8
 from potp2p.training.data import read_samples, samples_per_lease
 from potp2p.training.evaluation import evaluate
 from potp2p.training.faults import COMPUTATION_ERRORS, describe, printable
+from potp2p.training.held import PayloadFile, open_payload, read_bounded
 from potp2p.training.inspection import inspect
 from potp2p.training.layout import Layout
 from potp2p.training.model import Model, build_model
@@ -43,6 +44,7 @@ from potp2p.training.reports import (
     Report,
     Trained,
 )
+from potp2p.training.screening import screen
 from potp2p.training.step import StepDone, compute_lease, loss_after
 from potp2p.training.tensors import write_file
 
@@ -120,15 +122,26 @@ class Executor:
         rules = command.rules
         model, checkpoint = self._open(command.model, command.theta, rules)
         layout = checkpoint.layout
-        payloads: list[d8.Payload] = []
+        held: list[PayloadFile] = []
         for index, path in enumerate(command.payloads):
-            payloads.append(_read_payload_of_round(Path(path), layout, command, payloads))
+            held.append(_open_payload_of_round(Path(path), layout, command, held))
             step_done(index + 1, len(command.payloads), None)
-        after = aggregate(rules, command.round, checkpoint, payloads)
+        heights = command.heights or (0,) * len(held)
+        if len(heights) != len(held):
+            raise PeerError(RejectionReason.MALFORMED, "heights of other payloads")
+        screened = screen(layout, held, heights, step_done)
+        kept = [payload for place, payload in enumerate(held) if place not in screened.dropped]
+        after = aggregate(rules, command.round, checkpoint, kept)
         write_checkpoint(Path(command.result), after)
         samples = read_samples(Path(command.evaluation), rules.model.objective)
         evaluated = evaluate(model, after, rules, samples, step_done)
-        return Aggregated(evaluated.loss, evaluated.accuracy, _milliseconds_since(started))
+        return Aggregated(
+            evaluated.loss,
+            evaluated.accuracy,
+            _milliseconds_since(started),
+            flagged=screened.flagged,
+            dropped=screened.dropped,
+        )
 
     def _evaluate(self, command: Evaluate, step_done: StepDone) -> Evaluated:
         model, checkpoint = self._open(command.model, command.theta, command.rules)
@@ -184,33 +197,22 @@ def _check_payload(command: CheckPayload) -> Checked:
 
 
 def _read_payload(path: Path, layout: Layout, lease: Lease) -> d8.Payload:
-    payload = d8.decode(_read_bounded(path, d8.file_bytes_max(layout)), layout)
+    payload = d8.decode(read_bounded(path, d8.file_bytes_max(layout)), layout)
     if payload.lease != lease:
         raise PeerError(RejectionReason.BAD_PAYLOAD, "made for another lease")
     return payload
 
 
-def _read_payload_of_round(
-    path: Path, layout: Layout, command: Aggregate, earlier: list[d8.Payload]
-) -> d8.Payload:
-    payload = d8.decode(_read_bounded(path, d8.file_bytes_max(layout)), layout)
+def _open_payload_of_round(
+    path: Path, layout: Layout, command: Aggregate, earlier: list[PayloadFile]
+) -> PayloadFile:
+    payload = open_payload(path, layout)
     lease = payload.lease
     if (lease.task, lease.round) != (command.task, command.round):
         raise PeerError(RejectionReason.BAD_PAYLOAD, "made for another round")
     if earlier and lease.shard <= earlier[-1].lease.shard:
         raise PeerError(RejectionReason.BAD_PAYLOAD, "payloads are not in the order of shards")
     return payload
-
-
-def _read_bounded(path: Path, bytes_max: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            encoded = file.read(bytes_max + 1)
-    except OSError as error:
-        raise OperatingError(f"cannot read {path}: {error.strerror}") from error
-    if len(encoded) > bytes_max:
-        raise PeerError(RejectionReason.BAD_PAYLOAD, f"more than {bytes_max} bytes")
-    return encoded
 
 
 def _milliseconds_since(started: float) -> int:

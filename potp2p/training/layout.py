@@ -5,6 +5,7 @@ Suffixes: P = all parameters, in the order of sorted names; B = all float buffer
 C = chunks of at most 4096 values that never span two tensors.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -64,6 +65,23 @@ class Layout:
     def chunk_lengths_C(self) -> Int64:
         """Values in each chunk: full, or what is left of the tensor."""
         return np.diff(self.chunk_starts_C, append=self.parameter_count)
+
+    def span(self, chunks: range) -> tuple[int, int]:
+        """Return first and end place in P of neighbouring chunks."""
+        starts_C = self.chunk_starts_C
+        end = self.parameter_count if chunks.stop == starts_C.size else int(starts_C[chunks.stop])
+        return int(starts_C[chunks.start]), end
+
+    def blocks(self, values_max: int) -> Iterator[range]:
+        """Cut all chunks into neighbouring ones of about so many values, at least one each."""
+        first, start = 0, 0
+        for chunk, length in enumerate(self.chunk_lengths_C.tolist()):
+            if chunk > first and start + length > values_max:
+                yield range(first, chunk)
+                first, start = chunk, 0
+            start += length
+        if self.chunk_starts_C.size:
+            yield range(first, self.chunk_starts_C.size)
 
     @cached_property
     def tensor_first_chunks(self) -> tuple[int, ...]:

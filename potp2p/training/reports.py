@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import CountField, LossField, PpmField
-from potp2p.protocol.wire.schema import Text
+from potp2p.protocol.wire.schema import Many, Text, Uint
 from potp2p.protocol.wire.verification import Distances, Trace
+
+PlacesField = Annotated[
+    tuple[Annotated[int, Uint(SHARDS_PER_ROUND_MAX)], ...], Many(SHARDS_PER_ROUND_MAX)
+]
+"""Some of a round's payloads, by their places in the command, in rising order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,10 @@ class Aggregated:
     evaluation_loss: LossField
     accuracy: PpmField | None
     milliseconds: CountField
+    flagged: PlacesField = ()
+    """Payloads that the screens want audited for sure."""
+    dropped: PlacesField = ()
+    """Payloads that repeat an earlier claim: the checkpoint was computed without them."""
 
 
 @dataclass(frozen=True, slots=True)

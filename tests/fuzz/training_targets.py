@@ -105,7 +105,7 @@ def _payload(encoded: bytes) -> d8.Payload:
     # An exponent below the least one is impossible; a chunk of zeros has the least one.
     assert (values == payload.values_P).all()
     assert (exponents == payload.exponents_C).all()
-    assert d8.norm_squared(LAYOUT, payload) >= 0
+    assert payload.norm_squared(LAYOUT) >= 0
     return payload
 
 

@@ -12,7 +12,12 @@ import torch
 
 from potp2p.foundation.types import Round
 from potp2p.protocol.wire.tasks import Mode, Optimizer
-from potp2p.training.aggregation import Sum, aggregate, clip_factors, sum_payloads
+from potp2p.training.aggregation import (
+    aggregate,
+    clip_factors,
+    mean_buffers_B,
+    mean_update_P,
+)
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
 from potp2p.training.compression import d8
 from potp2p.training.layout import Layout
@@ -108,20 +113,17 @@ def test_no_payloads_leave_theta_as_it_is() -> None:
 
 
 def test_a_full_round_of_the_largest_values_fits_64_bits() -> None:
-    total = Sum(TINY)
-    largest = tiny([31.75, -31.75], 2047)
-    for _ in range(1_024):
-        total.add(largest, 65536)
-    assert total.mean_P().tolist() == [31.75, -31.75]
-    assert total.mean_buffers_B().tolist() == [2047]
+    largest = [tiny([31.75, -31.75], 2047)] * 1_024
+    assert mean_update_P(TINY, largest, [65536] * 1_024).tolist() == [31.75, -31.75]
+    assert mean_buffers_B(largest).tolist() == [2047]
 
 
 def test_the_mean_is_the_exact_mean_rounded_once_to_float32() -> None:
     held = payloads(3)
-    total = sum_payloads(LAYOUT, held, 299)
-    assert clip_factors([d8.norm_squared(LAYOUT, p) for p in held], 299) == [65536] * 3
+    factors = clip_factors([payload.norm_squared(LAYOUT) for payload in held], 299)
+    assert factors == [65536] * 3
     decoded = [d8.dequantize(LAYOUT, payload) for payload in held]
-    mean_P = total.mean_P()
+    mean_P = mean_update_P(LAYOUT, held, factors)
     for index in range(0, LAYOUT.parameter_count, 97):
         exact = sum(Fraction(float(values_P[index])) for values_P in decoded) / 3
         assert mean_P[index] == np.float32(float(exact))
@@ -137,7 +139,8 @@ def test_a_payload_that_is_all_zero_has_no_say() -> None:
 
 def test_a_giant_counts_as_one_honest_vote() -> None:
     held = [tiny([1, 0]), tiny([0, 1]), tiny([-30, -30])]
-    mean_P = sum_payloads(TINY, held, 100).mean_P()
+    factors = clip_factors([payload.norm_squared(TINY) for payload in held], 100)
+    mean_P = mean_update_P(TINY, held, factors)
     assert np.abs(mean_P * 3 - [1 - 0.7071, 1 - 0.7071]).max() < 1e-3
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.protocol.wire import schema
@@ -43,6 +44,25 @@ class Payload:
     buffers_B: Int32
     """In units of 2^-20."""
 
+    @property
+    def is_zero(self) -> bool:
+        """How a lease that diverged is written."""
+        return not self.values_P.any()
+
+    def norm_squared(self, layout: Layout) -> int:
+        """Return the exact sum of squares in units of 2^-64."""
+        squares_P: Int64 = self.values_P.astype(np.int64) ** 2
+        sums_C = np.add.reduceat(squares_P, layout.chunk_starts_C)
+        shifts_C = self.exponents_C.astype(np.int64) - EXPONENT_MIN
+        # Python integers from here: a square times 2^60 does not fit 64 bits.
+        pairs = zip(sums_C, shifts_C, strict=True)
+        return sum(int(total) << 2 * int(shift) for total, shift in pairs)
+
+    def block(self, layout: Layout, chunks: range) -> tuple[Int8, Int8]:
+        """Return values and exponents of neighbouring chunks."""
+        start, end = layout.span(chunks)
+        return self.values_P[start:end], self.exponents_C[chunks.start : chunks.stop]
+
 
 def quantize(layout: Layout, update_P: Float32) -> tuple[Int8, Int8]:
     """Return values and exponents of a finite vector; every operation is exact or rounds once."""
@@ -68,10 +88,8 @@ def encode(lease: Lease, layout: Layout, update_P: Float32, buffers_B: Float32) 
     assert len(header) <= LEASE_BYTES_MAX
     body = np.empty(values_P.size + exponents_C.size, np.int8)
     places_C = layout.chunk_starts_C + np.arange(exponents_C.size)
-    is_value = np.ones(body.size, np.bool_)
-    is_value[places_C] = False
     body[places_C] = exponents_C
-    body[is_value] = values_P
+    body[_is_value(body.size, places_C)] = values_P
     fixed_B = fix_buffers(buffers_B).astype("<i4")
     length = len(header).to_bytes(LENGTH_BYTES, "little")
     return MAGIC + length + header + body.tobytes() + fixed_B.tobytes()
@@ -86,9 +104,7 @@ def decode(encoded: bytes, layout: Layout) -> Payload:
         raise _refused(f"{len(encoded)} bytes")
     body = np.frombuffer(encoded, np.int8, body_bytes, start)
     places_C = layout.chunk_starts_C + np.arange(chunk_count)
-    is_value = np.ones(body_bytes, np.bool_)
-    is_value[places_C] = False
-    exponents_C, values_P = body[places_C], body[is_value]
+    exponents_C, values_P = body[places_C], body[_is_value(body_bytes, places_C)]
     if ((exponents_C < EXPONENT_MIN) | (exponents_C > EXPONENT_MAX)).any():
         raise _refused("an exponent is out of range")
     if (values_P == -VALUE_MAX - 1).any():
@@ -98,6 +114,20 @@ def decode(encoded: bytes, layout: Layout) -> Payload:
         raise _refused("an exponent is larger than its chunk needs")
     buffers_B = np.frombuffer(encoded, "<i4", layout.buffer_count, start + body_bytes)
     return Payload(lease, values_P, exponents_C, buffers_B.astype(np.int32))
+
+
+def block_place(layout: Layout, start: int, chunks: range) -> tuple[int, int]:
+    """Return where neighbouring chunks lie in a file whose chunks begin at `start`."""
+    first, end = layout.span(chunks)
+    return start + first + chunks.start, start + end + chunks.stop
+
+
+def decode_block(encoded: bytes, layout: Layout, chunks: range) -> tuple[Int8, Int8]:
+    """Read values and exponents of neighbouring chunks from a file that was decoded before."""
+    body = np.frombuffer(encoded, np.int8)
+    starts_C = layout.chunk_starts_C[chunks.start : chunks.stop]
+    places_C = starts_C - starts_C[0] + np.arange(len(chunks))
+    return body[_is_value(body.size, places_C)], body[places_C]
 
 
 def decode_lease(encoded: bytes) -> tuple[Lease, int]:
@@ -125,15 +155,6 @@ def dequantize(layout: Layout, payload: Payload) -> Float32:
     return np.ldexp(payload.values_P.astype(np.float32), exponents_P)
 
 
-def norm_squared(layout: Layout, payload: Payload) -> int:
-    """Return the exact sum of squares in units of 2^-64."""
-    squares_P: Int64 = payload.values_P.astype(np.int64) ** 2
-    sums_C = np.add.reduceat(squares_P, layout.chunk_starts_C)
-    shifts_C = payload.exponents_C.astype(np.int64) - EXPONENT_MIN
-    # Python integers from here: a square times 2^60 does not fit 64 bits.
-    return sum(int(total) << 2 * int(shift) for total, shift in zip(sums_C, shifts_C, strict=True))
-
-
 def fix_buffers(buffers_B: Float32) -> Int32:
     """Return buffers in units of 2^-20; the caller has checked `buffers_fit`."""
     assert buffers_fit(buffers_B)
@@ -144,6 +165,13 @@ def buffers_fit(buffers_B: Float32) -> bool:
     """Tell whether every buffer is finite and below 2^11, the range of its int32."""
     with np.errstate(invalid="ignore"):
         return bool((np.abs(buffers_B) < 2.0 ** (31 - BUFFER_BITS)).all())
+
+
+def _is_value(body_bytes: int, places_C: Int64) -> NDArray[np.bool_]:
+    """Tell values from exponents, given where the exponents are."""
+    is_value = np.ones(body_bytes, np.bool_)
+    is_value[places_C] = False
+    return is_value
 
 
 def _refused(detail: str) -> PeerError:

@@ -74,7 +74,7 @@ def test_decoding_is_within_half_a_step_and_encoding_it_again_gives_the_same_byt
 def test_the_norm_is_exact(update: list[float]) -> None:
     decoded = d8.decode(encoded(update), SMALL)
     values = [Fraction(float(value)) for value in d8.dequantize(SMALL, decoded)]
-    assert d8.norm_squared(SMALL, decoded) == sum(value**2 for value in values) * 2**64
+    assert decoded.norm_squared(SMALL) == sum(value**2 for value in values) * 2**64
 
 
 def test_what_is_too_large_saturates() -> None:
