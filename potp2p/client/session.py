@@ -116,21 +116,27 @@ class Client:
                 )
                 if not answer:
                     raise UnreachableError("no block is decided yet")
-                reply = decode(QueryReply, answer)
-                await self._follow(peer, reply.header.body.height)
-                proved = verify_reply(self.trust, key, reply)
+                return await self.believe(peer, key, decode(QueryReply, answer))
             except PeerError as error:
                 self.network.directory.penalise(peer, error)
                 failures.append(str(error))
             except (MissingError, UnreachableError) as error:
                 failures.append(str(error))
-            else:
-                height = proved.header.body.height
-                if height + HEIGHT_REGRESS_MAX >= self._seen_height:
-                    self._seen_height = max(height, self._seen_height)
-                    return proved
-                failures.append(f"answer of height {height} is stale")
         raise UnreachableError(f"no peer answers: {failures[-1] if failures else 'none connected'}")
+
+    async def believe(self, peer: NodeId, key: bytes, reply: QueryReply) -> Proved:
+        """
+        Return a record that a peer shows.
+
+        PeerError where its proof does not hold, UnreachableError where it is stale.
+        """
+        await self._follow(peer, reply.header.body.height)
+        proved = verify_reply(self.trust, key, reply)
+        height = proved.header.body.height
+        if height + HEIGHT_REGRESS_MAX < self._seen_height:
+            raise UnreachableError(f"answer of height {height} is stale")
+        self._seen_height = max(height, self._seen_height)
+        return proved
 
     async def height(self) -> Height:
         """Return the height of the newest sealed header a peer shows."""

@@ -43,6 +43,8 @@ class StreamProtocol(StrEnum):
     """Request: the certificate of a height with its proofs."""
     EPOCHS = "epochs"
     """Request: the headers that end epochs, with the seats that they announce."""
+    RECEIPTS = "receipts"
+    """Request: the receipt of a settled lease with its proof, or which ones a miner has."""
     SUBMIT = "submit"
     """Request: take this transaction."""
     SUBMIT_MANY = "submit-many"

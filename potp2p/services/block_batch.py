@@ -14,10 +14,11 @@ from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
 from potp2p.foundation.limits import BATCH_BLOCKS_MAX, BATCH_BYTES_MAX
 from potp2p.foundation.types import NodeId
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects, Slices, outcome_of
+from potp2p.protocol.ledger.receipts import receipts_in
 from potp2p.protocol.ledger.transition import statement_id
 from potp2p.protocol.ledger.validity import verify_seal
 from potp2p.protocol.wire.schema import encode
-from potp2p.services.chain import ChainService, Head, kept_for_certificates
+from potp2p.services.chain import ChainService, Head, kept_for_certificates, kept_for_receipts
 from potp2p.services.sealed import SealedArrival
 from potp2p.storage.ports import ChainStore, StoredBlock
 
@@ -93,6 +94,7 @@ class BlockBatch:
         self.chain.require_trusted(arrival.height, seal.block_hash)
         outcome = await self._execute(arrival)
         kept = kept_for_certificates(self.chain.store, self.prospects)
+        kept |= kept_for_receipts(outcome.settled)
         self._hold(arrival, outcome, kept)
         self._validators = self.prospects.nodes
         self.head = Head(arrival.height, seal.block_hash, header, seal, outcome.state_root)
@@ -150,7 +152,7 @@ class BlockBatch:
                 arrival.height,
                 arrival.block_bytes,
                 arrival.seal_bytes,
-                tuple(encode(receipt) for receipt in outcome.receipts),
+                tuple(encode(receipt) for receipt in receipts_in(outcome.settled)),
                 tuple(statement_id(each) for each in transactions),
             )
         )

@@ -18,9 +18,12 @@ from potp2p.foundation.types import (
     Epoch,
     Height,
     NodeId,
+    Round,
+    TaskId,
     TrustedCheckpoint,
 )
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects, Slices, outcome_of
+from potp2p.protocol.ledger.receipts import SettledRound, receipts_in
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.transition import statement_id
 from potp2p.protocol.ledger.validity import (
@@ -33,6 +36,7 @@ from potp2p.protocol.ledger.validity import (
 from potp2p.protocol.wire.blocks import Block, BlockBody, Header, Seal
 from potp2p.protocol.wire.certificates import ValidatorSet
 from potp2p.protocol.wire.exchange import SealedBlock
+from potp2p.protocol.wire.fields import DigestField, HeightField
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
@@ -179,9 +183,10 @@ class ChainService:
             state_root=outcome.state_root,
             state_writes=outcome.state_writes,
             node_writes=outcome.node_writes,
-            receipts=tuple(encode(receipt) for receipt in outcome.receipts),
+            receipts=tuple(encode(receipt) for receipt in receipts_in(outcome.settled)),
             transaction_ids=tuple(statement_id(each) for each in block.transactions),
-            metadata=kept_for_certificates(self.store, self.prospects),
+            metadata=kept_for_certificates(self.store, self.prospects)
+            | kept_for_receipts(outcome.settled),
         )
         head = Head(body.height, seal.block_hash, block.header, seal, outcome.state_root)
         self.ledger.advance(outcome)
@@ -226,6 +231,35 @@ def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes
     if store.get_metadata(name) is None:
         kept[name] = encode(prospects.weights)
     return kept
+
+
+def kept_for_receipts(settled: Sequence[SettledRound]) -> dict[bytes, bytes]:
+    """Return where receipts stand, and the links that lead from them to their task's root."""
+    kept: dict[bytes, bytes] = {}
+    for each in settled:
+        place = SettledPlace(each.height, each.previous)
+        kept[receipts_name(each.task, each.round)] = encode(place)
+        kept[link_name(each.task, each.previous)] = each.link
+    return kept
+
+
+@dataclass(frozen=True, slots=True)
+class SettledPlace:
+    """Where the receipts of a round stand."""
+
+    height: HeightField
+    previous: DigestField
+    """The task's receipts root before the round."""
+
+
+def receipts_name(task: TaskId, round_: Round) -> bytes:
+    """Return the name under which it is kept where a round's receipts stand."""
+    return b"receipts/" + task + round_.to_bytes(4, "big")
+
+
+def link_name(task: TaskId, root: Digest) -> bytes:
+    """Return the name under which the link that follows a receipts root is kept."""
+    return b"link/" + task + root
 
 
 def certificate_name(height: Height) -> bytes:

@@ -1,6 +1,6 @@
 """Read-only answers for peers and clients: the genesis document and state records with proofs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -11,7 +11,6 @@ from potp2p.protocol.incentives.lottery import prove_ranking
 from potp2p.protocol.ledger.epochs import weights_of
 from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.records import CycleWeights
-from potp2p.protocol.ledger.tree import prove
 from potp2p.protocol.wire.blocks import Block, Seal
 from potp2p.protocol.wire.certificates import (
     Certificate,
@@ -22,7 +21,7 @@ from potp2p.protocol.wire.certificates import (
     EpochsRequest,
     ValidatorSet,
 )
-from potp2p.protocol.wire.exchange import QueryReply, QueryRequest
+from potp2p.protocol.wire.exchange import QueryRequest
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.chain import (
     ChainService,
@@ -30,6 +29,8 @@ from potp2p.services.chain import (
     validators_name,
     weights_name,
 )
+from potp2p.services.proofs import proved_record
+from potp2p.services.receipts import ReceiptDesk
 from potp2p.storage.ports import ChainStore
 
 
@@ -41,12 +42,15 @@ class QueryService:
     chain: ChainService
     store: ChainStore
     streams: Streams
+    receipts: ReceiptDesk = field(init=False)
 
     def __post_init__(self) -> None:
         self.streams.serve(StreamProtocol.GENESIS, self.answer_genesis)
         self.streams.serve(StreamProtocol.QUERY, self.answer_query)
         self.streams.serve(StreamProtocol.CERTIFICATES, self.answer_certificate)
         self.streams.serve(StreamProtocol.EPOCHS, self.answer_epochs)
+        self.receipts = ReceiptDesk(self.chain, self.store)
+        self.streams.serve(StreamProtocol.RECEIPTS, self.receipts.answer)
 
     async def answer_genesis(self, _peer: NodeId, _body: bytes) -> bytes:
         """Serve the genesis document: a newcomer knows only an address."""
@@ -102,9 +106,6 @@ class QueryService:
         """Serve one record of the state after the head, with its proof under the sealed header."""
         key = decode(QueryRequest, body).key
         await trio.lowlevel.checkpoint()
-        head = self.chain.head
-        if head.header is None or head.seal is None:
-            # Nothing is sealed yet, which is no fault of the asker: an empty answer, not a refusal.
-            return b""
-        proof = prove(self.store, head.state_root, key)
-        return encode(QueryReply(head.header, head.seal, self.store.get_state(key), encode(proof)))
+        record = proved_record(self.chain, self.store, key)
+        # Nothing is sealed yet, which is no fault of the asker: an empty answer, not a refusal.
+        return b"" if record is None else encode(record)

@@ -39,6 +39,7 @@ from potp2p.protocol.ledger.genesis import (
 )
 from potp2p.protocol.ledger.heights import reveal_position
 from potp2p.protocol.ledger.money import held
+from potp2p.protocol.ledger.receipts import receipts_in
 from potp2p.protocol.ledger.records import Account, Miner, Receipt, Task
 from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
 from potp2p.protocol.ledger.state import State, decode_record
@@ -408,7 +409,7 @@ class LedgerWorld:
             self._body(prospects, author, rank, again), Signature(bytes(64)), frame
         )
         self.authors.append(rank)
-        self.receipts += again.receipts
+        self.receipts += receipts_in(again.settled)
         self._keep(again)
         return again
 

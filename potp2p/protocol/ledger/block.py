@@ -42,7 +42,8 @@ from potp2p.protocol.ledger.epochs import (
 from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
 from potp2p.protocol.ledger.node_cache import NodeCache
-from potp2p.protocol.ledger.records import CycleWeights, Receipt, TaskStatus
+from potp2p.protocol.ledger.receipts import SettledRound
+from potp2p.protocol.ledger.records import CycleWeights, TaskStatus
 from potp2p.protocol.ledger.rounds import advance_rounds
 from potp2p.protocol.ledger.seats import next_validators, validators_hash
 from potp2p.protocol.ledger.settlement import is_settled, settle_round
@@ -73,7 +74,7 @@ class Outcome:
     state_root: Digest
     state_writes: Mapping[bytes, bytes | None]
     node_writes: Mapping[bytes, bytes | None]
-    receipts: tuple[Receipt, ...]
+    settled: tuple[SettledRound, ...]
     included: tuple[bytes, ...]
     refused: tuple[tuple[bytes, PeerError], ...]
     records: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
@@ -284,7 +285,7 @@ class Ledger:
             elif batch.has_room(encoded):
                 batch.offer(encoded)
         _pay_author(state, context, batch.tips)
-        receipts = _do_duties(state, context)
+        settled = _do_duties(state, context)
         verify_conserved(state.overlay, self._first_supply)
         writes = state.overlay.encoded_writes()
         yield
@@ -294,7 +295,7 @@ class Ledger:
             state_root=root,
             state_writes=writes,
             node_writes=node_writes,
-            receipts=receipts,
+            settled=settled,
             included=tuple(batch.included),
             refused=tuple(batch.refused),
             records=state.overlay.records(),
@@ -375,9 +376,9 @@ def _pay_author(state: State, context: BlockContext, tips: int) -> None:
     state.put_chain(replace(chain, pending_tips=Amount(tips - half)))
 
 
-def _do_duties(state: State, context: BlockContext) -> tuple[Receipt, ...]:
+def _do_duties(state: State, context: BlockContext) -> tuple[SettledRound, ...]:
     """Move every task, round and audit on as far as this block lets them; then unbondings."""
-    receipts: list[Receipt] = []
+    settled: list[SettledRound] = []
     for task_id in state.chain().tasks:
         if state.task(task_id).status is TaskStatus.ATTESTING:
             decide_package(state, context, task_id)
@@ -388,9 +389,9 @@ def _do_duties(state: State, context: BlockContext) -> tuple[Receipt, ...]:
             advance_audits(state, context, task_id, round_)
             book_weights(state, context, task_id, round_)
             if is_settled(state.round(task_id, round_)):
-                receipts += settle_round(state, context, task_id, round_)
+                settled.append(settle_round(state, context, task_id, round_))
     for task_id in state.chain().tasks:
         if state.task(task_id).status is TaskStatus.RUNNING:
             advance_rounds(state, context, task_id)
     pay_due(state, context.height)
-    return tuple(receipts)
+    return tuple(settled)

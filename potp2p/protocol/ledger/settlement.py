@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Final
 
 from potp2p.foundation.types import Amount, NodeId, Round, ShardIndex, TaskId
-from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.incentives.rewards import audit_pay, split
 from potp2p.protocol.ledger.audits import reports_of
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.miners import book_pay
 from potp2p.protocol.ledger.money import credit, payout_of
+from potp2p.protocol.ledger.receipts import SettledRound
 from potp2p.protocol.ledger.records import (
     LeaseRecord,
     LeaseStatus,
@@ -20,9 +20,6 @@ from potp2p.protocol.ledger.records import (
 )
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of, refund_if_settled
-from potp2p.protocol.wire.schema import encode
-
-RECEIPTS_DOMAIN: Final = "potp2p/receipts/1"
 
 KIND_OF: Final = {
     LeaseStatus.PASSED: ReceiptKind.PAID,
@@ -39,7 +36,7 @@ def is_settled(record: RoundRecord) -> bool:
 
 def settle_round(
     state: State, context: BlockContext, task_id: TaskId, round_: Round
-) -> tuple[Receipt, ...]:
+) -> SettledRound:
     """Pay a round and let it leave the state but for a root over its receipts."""
     record = state.round(task_id, round_)
     leases = {row.shard: state.lease(task_id, round_, row.shard) for row in record.leases}
@@ -65,19 +62,17 @@ def settle_round(
             state.put_audit(task_id, round_, shard, None)
     state.put_round(task_id, round_, None)
     task = state.task(task_id)
-    folded = tagged_hash(
-        RECEIPTS_DOMAIN, task.receipts_root, *(encode(receipt) for receipt in receipts)
-    )
+    settled = SettledRound(task_id, round_, context.height, task.receipts_root, receipts)
     state.put_task(
         task_id,
         replace(
             task,
-            receipts_root=folded,
+            receipts_root=settled.root,
             open_rounds=tuple(each for each in task.open_rounds if each != round_),
         ),
     )
     refund_if_settled(state, task_id)
-    return receipts
+    return settled
 
 
 def _pay_miners(

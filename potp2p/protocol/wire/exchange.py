@@ -14,12 +14,29 @@ from potp2p.foundation.limits import (
     TRANSACTION_BYTES_MAX,
 )
 from potp2p.protocol.wire.blocks import Block, Header, Seal
-from potp2p.protocol.wire.fields import BlobField, ChainField, CountField, HeightField
+from potp2p.protocol.wire.fields import (
+    AccountField,
+    BlobField,
+    ChainField,
+    CountField,
+    DigestField,
+    HeightField,
+    RoundField,
+    ShardField,
+    TaskField,
+)
 from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
 
 BLOCKS_PER_REQUEST_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 64
 PROOF_STEPS_MAX: Final = 256
+RECEIPT_BYTES_MAX: Final = 1 << 15
+"""All judges' findings about one contribution, 100 of them, take 12 KB."""
+RECEIPT_SIBLINGS_MAX: Final = 11
+"""Merkle steps over SHARDS_PER_ROUND_MAX receipts, and one for leases given out twice."""
+RECEIPT_LINKS_MAX: Final = 16_384
+"""Digests of settled rounds in one reply: half a frame; who needs more asks on."""
+RECEIPTS_LISTED_MAX: Final = 100
 
 
 @unique
@@ -131,3 +148,86 @@ class BlockNotice:
 
     header: Header
     seal: Seal
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """The receipt of one settled lease."""
+
+    KIND: ClassVar = 1
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+
+
+@dataclass(frozen=True, slots=True)
+class LinksRequest:
+    """The links of a task's rounds that were settled after a receipts root."""
+
+    KIND: ClassVar = 2
+    task: TaskField
+    after: DigestField
+
+
+@dataclass(frozen=True, slots=True)
+class MinerReceiptsRequest:
+    """The settled leases of a miner, newest first, from below a height."""
+
+    KIND: ClassVar = 3
+    miner: AccountField
+    below: HeightField
+    count: Annotated[int, Uint(RECEIPTS_LISTED_MAX + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptsRequest:
+    """What crosses the RECEIPTS stream."""
+
+    wanted: ReceiptRequest | LinksRequest | MinerReceiptsRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptProof:
+    """A receipt and what leads from it to the root of its task after its round."""
+
+    receipt: Annotated[bytes, Octets(1, RECEIPT_BYTES_MAX)]
+    index: Annotated[int, Uint(1 << RECEIPT_SIBLINGS_MAX)]
+    """Of the receipt among those of its round."""
+    count: Annotated[int, Uint((1 << RECEIPT_SIBLINGS_MAX) + 1)]
+    siblings: Annotated[tuple[DigestField, ...], Many(RECEIPT_SIBLINGS_MAX)]
+    """From the leaf upwards."""
+    link: DigestField
+    """Merkle root over the round's receipts."""
+    previous: DigestField
+    """The task's receipts root before the round."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptReply:
+    """As far as one reply goes; the task's record says whether the links are complete."""
+
+    task: QueryReply
+    """The task's record under the newest sealed header."""
+    found: ReceiptProof | None
+    """None where only links were asked for."""
+    links: Annotated[tuple[DigestField, ...], Many(RECEIPT_LINKS_MAX)]
+    """Of the rounds settled afterwards, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptPlace:
+    """Where a receipt can be found."""
+
+    height: HeightField
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+
+
+@dataclass(frozen=True, slots=True)
+class MinerReceiptsReply:
+    """Names only: each receipt is proved by itself."""
+
+    places: Annotated[tuple[ReceiptPlace, ...], Many(RECEIPTS_LISTED_MAX)]
+    below: HeightField
+    """Where to go on; zero when there is nothing below."""

@@ -1,0 +1,117 @@
+"""
+What became of leases whose rounds have left the state: receipts with proofs, for whoever asks.
+
+Only blocks that were executed here left receipts here: a node that began with a snapshot has none
+of before.
+"""
+
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import trio
+
+from potp2p.foundation.types import Digest, Height, NodeId, Round, ShardIndex, TaskId
+from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.keys import task_key
+from potp2p.protocol.ledger.receipts import follow, prove_receipt
+from potp2p.protocol.ledger.records import Receipt
+from potp2p.protocol.wire.exchange import (
+    RECEIPT_BYTES_MAX,
+    RECEIPT_LINKS_MAX,
+    RECEIPTS_LISTED_MAX,
+    LinksRequest,
+    MinerReceiptsReply,
+    MinerReceiptsRequest,
+    ReceiptPlace,
+    ReceiptProof,
+    ReceiptReply,
+    ReceiptRequest,
+    ReceiptsRequest,
+)
+from potp2p.protocol.wire.schema import decode, decode_own, encode
+from potp2p.services.chain import ChainService, SettledPlace, link_name, receipts_name
+from potp2p.services.proofs import proved_record
+from potp2p.storage.ports import ChainStore
+
+SLICE: Final = 256
+"""Reads between which others get their turn."""
+HEIGHTS_PER_LISTING: Final = 1_024
+"""Heights that one request looks through; the answer says where to go on."""
+
+
+@dataclass(slots=True)
+class ReceiptDesk:
+    """Owns nothing: every answer is read from the store."""
+
+    chain: ChainService
+    store: ChainStore
+
+    async def answer(self, _peer: NodeId, body: bytes) -> bytes:
+        """Serve what is kept here; empty where that is nothing, which is no fault of the asker."""
+        wanted = decode(ReceiptsRequest, body).wanted
+        match wanted:
+            case ReceiptRequest(task, round_, shard):
+                found = self._find(task, round_, shard)
+                if found is None:
+                    return b""
+                return await self._reply(task, follow(found.previous, (found.link,)), found)
+            case LinksRequest(task, after):
+                return await self._reply(task, after, None)
+            case MinerReceiptsRequest():
+                return encode(await self.receipts_of(wanted))
+            case _:
+                assert_never(wanted)
+
+    async def _reply(self, task: TaskId, root: Digest, found: ReceiptProof | None) -> bytes:
+        links: list[Digest] = []
+        while len(links) < RECEIPT_LINKS_MAX:
+            if len(links) % SLICE == 0:
+                await trio.lowlevel.checkpoint()
+            link = self.store.get_metadata(link_name(task, root))
+            if link is None:
+                break
+            links.append(Digest(link))
+            root = follow(root, (links[-1],))
+        # Read last: it may know of more rounds than the links, never of fewer.
+        record = proved_record(self.chain, self.store, task_key(task))
+        return b"" if record is None else encode(ReceiptReply(record, found, tuple(links)))
+
+    def _find(self, task: TaskId, round_: Round, shard: ShardIndex) -> ReceiptProof | None:
+        stored = self.store.get_metadata(receipts_name(task, round_))
+        if stored is None:
+            return None
+        place = decode_own(SettledPlace, stored)
+        receipts = [
+            (encoded, receipt)
+            for encoded, receipt in self._receipts(place.height)
+            if (receipt.task, receipt.round) == (task, round_)
+        ]
+        shards = [receipt.shard for _, receipt in receipts]
+        if shard not in shards:
+            return None
+        encoded = [each for each, _ in receipts]
+        return prove_receipt(encoded, shards.index(shard), place.previous)
+
+    async def receipts_of(self, request: MinerReceiptsRequest) -> MinerReceiptsReply:
+        """Return where a miner's newest receipts below a height stand."""
+        top = min(request.below - 1, self.chain.head.height)
+        bottom = max(top - HEIGHTS_PER_LISTING, self.store.first_block() - 1)
+        found: list[ReceiptPlace] = []
+        for height in range(top, bottom, -1):
+            await trio.lowlevel.checkpoint()
+            mine = [
+                ReceiptPlace(Height(height), receipt.task, receipt.round, receipt.shard)
+                for _, receipt in self._receipts(Height(height))
+                if account_of(receipt.miner) == request.miner
+            ]
+            if found and len(found) + len(mine) > request.count:
+                return MinerReceiptsReply(tuple(found), Height(height + 1))
+            found += mine[:RECEIPTS_LISTED_MAX]
+        below = Height(bottom + 1) if bottom >= self.store.first_block() else Height(0)
+        return MinerReceiptsReply(tuple(found), below)
+
+    def _receipts(self, height: Height) -> list[tuple[bytes, Receipt]]:
+        return [
+            (encoded, decode_own(Receipt, encoded, bytes_max=RECEIPT_BYTES_MAX))
+            for encoded in self.store.receipts(height)
+        ]
