@@ -8,13 +8,14 @@ products of all decoded payloads, so every validator comes to the same places.
 - Near-duplicates, both flagged. Two payloads are twins when what of one cannot be explained by the
   other is at most 5.5 % of it (sine squared 0.003, whatever scale or sign); or, at up to 14 %
   (0.02), when they also share what sets them apart from the rest: the cosine of their remainders,
-  after the mean of all others is taken from both, is a half or more. Honest pairs come near in the
-  first rounds of gradient mode, where every shard has nearly the same gradient, but their
-  remainders are independent. With fewer than four payloads there is no rest to compare with: then
-  14 % alone decides.
+  after the mean of all others is taken from both, is 0.71 or more. Honest pairs come near in the
+  first rounds of gradient mode, where every shard has nearly the same gradient (sine squared down
+  to 0.009 on a small GPT-2), but their remainders have little in common: at most 0.65, where a copy
+  with a tenth of noise has 0.73 and more. With fewer than four payloads there is no rest to compare
+  with: then 14 % alone decides.
 - Alignment. A payload is flagged when its cosine with the sum of all others, each scaled to one
   length, is below a sixteenth of the round's lower median, provided the round has a direction at
-  all (a median of 0.05): late rounds of small models have none, honest payloads then oppose each
+  all (a median of 0.1): late rounds of small models have none, honest payloads then oppose each
   other and none is flagged.
 """
 
@@ -32,7 +33,7 @@ NEAR_PPM: Final = 20_000
 """Sine squared up to which two payloads may be twins."""
 OTHERS_MIN: Final = 2
 """Payloads beside a pair whose mean tells what a whole round has in common."""
-DIRECTION_MIN: Final = ONE // 20
+DIRECTION_MIN: Final = ONE // 10
 """Median alignment from which a round has a direction."""
 ALIGNMENT_SHARE: Final = 16
 """An alignment below the median's share of this stands out."""
@@ -87,7 +88,7 @@ def _twins(cosines: list[list[int]]) -> Iterator[tuple[int, int]]:
 
 def _remainders_agree(cosines: list[list[int]], sums: list[int], i: int, j: int) -> bool:
     """
-    Tell whether the cosine of two remainders is a half or more.
+    Tell whether the cosine of two remainders is 0.71 or more.
 
     With u of length one, S the others and m their mean: <u_i - m, u_j - m> times |S| squared, from
     row sums alone.
@@ -103,7 +104,7 @@ def _remainders_agree(cosines: list[list[int]], sums: list[int], i: int, j: int)
     between = square * abs(cosine) - others * (with_i + with_j) + among
     length_i = square * ONE - 2 * others * with_i + among
     length_j = square * ONE - 2 * others * with_j + among
-    return between > 0 and 4 * between * between >= length_i * length_j
+    return between > 0 and 2 * between * between >= length_i * length_j
 
 
 def _opposed(cosines: list[list[int]]) -> Iterator[int]:
