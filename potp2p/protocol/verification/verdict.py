@@ -1,6 +1,6 @@
 """From measured distances, traces and loss claims to a ruling, in integers (DESIGN 8.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Final
@@ -12,7 +12,7 @@ from potp2p.protocol.verification.tolerance import (
     VOID_FACTOR,
     Tolerance,
 )
-from potp2p.protocol.wire.verification import Distances, Trace
+from potp2p.protocol.wire.verification import Trace
 
 PPM: Final = 1_000_000
 
@@ -25,6 +25,39 @@ class Verdict(IntEnum):
     VOID = 1
     """No ruling: unpaid, not slashed."""
     FAIL = 2
+
+
+@unique
+class MeasureKind(IntEnum):
+    """What is compared between a contribution and a replay."""
+
+    OVERALL = 0
+    """Distance over all parameters."""
+    TENSOR = 1
+    """Largest distance of a single tensor."""
+    EXPONENTS = 2
+    """1 where a chunk's exponent is not that of the encoded replay; nothing is tolerated."""
+    TRACE_LENGTH = 3
+    """Entries too many or too few; nothing is tolerated."""
+    TRACE_LOSS = 4
+    """Of one micro-batch."""
+    TRACE_NORM = 5
+    LOSS_BEFORE = 6
+    LOSS_AFTER = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One comparison: what was measured and how much of it is tolerated, in ppm but for counts."""
+
+    kind: MeasureKind
+    measured: int
+    tolerance: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what it says alone."""
+        return _judge(self.measured, self.tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +77,38 @@ def verdict_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Verdic
     A diverged claim has no comparable numbers: only the distances speak, which the auditor sets to
     their bound when its own replay did not diverge.
     """
-    assert claims.trace is not None
-    worst = _judge_distances(finding.distances, tolerance)
-    if claims.diverged:
-        return worst
+    return worst_of(measures_of(claims, finding, tolerance)).verdict
+
+
+def worst_of(measures: Iterable[Measure]) -> Measure:
+    """Return the measure that decides: the worst verdict, then the most tolerances off."""
     return max(
-        worst,
-        _judge_traces(claims.trace, finding.trace, tolerance),
-        _judge_relative(claims.loss_before, finding.loss_before, tolerance.trace, LOSS_FLOOR),
-        _judge_relative(claims.loss_after, finding.loss_after, tolerance.trace, LOSS_FLOOR),
+        measures, key=lambda each: (each.verdict, each.measured * PPM // max(each.tolerance, 1))
     )
+
+
+def measures_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Iterator[Measure]:
+    """Yield everything that is compared, at least the distances."""
+    assert claims.trace is not None
+    distances = finding.distances
+    yield Measure(MeasureKind.OVERALL, distances.overall, tolerance.overall)
+    yield Measure(MeasureKind.TENSOR, distances.tensor_max, tolerance.tensor)
+    # A coarser exponent would widen the allowed half step: it is never an honest result.
+    yield Measure(MeasureKind.EXPONENTS, 0 if distances.exponents_fit else 1, 0)
+    if claims.diverged:
+        return
+    claimed, replayed = claims.trace.entries, finding.trace.entries
+    yield Measure(MeasureKind.TRACE_LENGTH, abs(len(claimed) - len(replayed)), 0)
+    limit = tolerance.trace
+    for left, right in zip(claimed, replayed, strict=False):
+        loss = _relative(left.loss, right.loss, LOSS_FLOOR)
+        yield Measure(MeasureKind.TRACE_LOSS, loss, limit)
+        norm = _relative(left.gradient_norm, right.gradient_norm, NORM_FLOOR)
+        yield Measure(MeasureKind.TRACE_NORM, norm, limit)
+    before = _relative(claims.loss_before, finding.loss_before, LOSS_FLOOR)
+    yield Measure(MeasureKind.LOSS_BEFORE, before, limit)
+    after = _relative(claims.loss_after, finding.loss_after, LOSS_FLOOR)
+    yield Measure(MeasureKind.LOSS_AFTER, after, limit)
 
 
 def ruling(claims: Claims, findings: Sequence[Finding | None], tolerance: Tolerance) -> Verdict:
@@ -73,31 +128,9 @@ def ruling(claims: Claims, findings: Sequence[Finding | None], tolerance: Tolera
     return verdicts.pop() if len(verdicts) == 1 else Verdict.VOID
 
 
-def _judge_distances(distances: Distances, tolerance: Tolerance) -> Verdict:
-    if not distances.exponents_fit:
-        # A coarser exponent would widen the allowed half step: it is never an honest result.
-        return Verdict.FAIL
-    return max(
-        _judge(distances.overall, tolerance.overall),
-        _judge(distances.tensor_max, tolerance.tensor),
-    )
-
-
-def _judge_traces(claimed: Trace, replayed: Trace, tolerance: Tolerance) -> Verdict:
-    if len(claimed.entries) != len(replayed.entries):
-        return Verdict.FAIL
-    worst = Verdict.PASS
-    for left, right in zip(claimed.entries, replayed.entries, strict=True):
-        worst = max(
-            worst,
-            _judge_relative(left.loss, right.loss, tolerance.trace, LOSS_FLOOR),
-            _judge_relative(left.gradient_norm, right.gradient_norm, tolerance.trace, NORM_FLOOR),
-        )
-    return worst
-
-
-def _judge_relative(claimed: int, replayed: int, tolerance: int, floor: int) -> Verdict:
-    return _judge(abs(claimed - replayed) * PPM // max(replayed, floor), tolerance)
+def _relative(claimed: int, replayed: int, floor: int) -> int:
+    """Return a difference in ppm of what the replay found."""
+    return abs(claimed - replayed) * PPM // max(replayed, floor)
 
 
 def _judge(measured: int, tolerance: int) -> Verdict:

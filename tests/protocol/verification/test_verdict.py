@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from potp2p.foundation.types import MicroNats, PartsPerMillion
 from potp2p.protocol.verification.commitments import Finding
 from potp2p.protocol.verification.tolerance import tolerance_of
-from potp2p.protocol.verification.verdict import Claims, Verdict, ruling, verdict_of
+from potp2p.protocol.verification.verdict import (
+    Claims,
+    MeasureKind,
+    Verdict,
+    measures_of,
+    ruling,
+    verdict_of,
+    worst_of,
+)
 from potp2p.protocol.wire.tasks import Mode, ToleranceClass
 from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
 
@@ -131,3 +139,23 @@ def test_every_class_and_mode_has_a_tolerance_below_its_nearest_cheat() -> None:
     for kind in ToleranceClass:
         for mode in Mode:
             assert 0 < tolerance_of(kind, mode).overall * 3 < 200_000
+
+
+@pytest.mark.parametrize(
+    ("claims", "finding", "kind", "measured"),
+    [
+        (CLAIMS, found(2_500, 11_000), MeasureKind.OVERALL, 2_500),
+        (CLAIMS, found(1_100, 25_000), MeasureKind.TENSOR, 25_000),
+        (CLAIMS, found(9_999, fit=False), MeasureKind.OVERALL, 9_999),
+        (CLAIMS, found(fit=False), MeasureKind.EXPONENTS, 1),
+        (CLAIMS, found(trace=Trace(TRACE.entries[:5])), MeasureKind.TRACE_LENGTH, 3),
+        (replace(CLAIMS, loss_before=2_100_000), found(), MeasureKind.LOSS_BEFORE, 50_000),
+        (replace(CLAIMS, loss_after=1_995_000), found(), MeasureKind.LOSS_AFTER, 50_000),
+    ],
+)
+def test_the_measure_that_decides_is_named(
+    claims: Claims, finding: Finding, kind: MeasureKind, measured: int
+) -> None:
+    worst = worst_of(measures_of(claims, finding, TOLERANCE))
+    assert (worst.kind, worst.measured) == (kind, measured)
+    assert worst.verdict is verdict_of(claims, finding, TOLERANCE)
