@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from potp2p.foundation.types import Digest, NodeId
+from potp2p.foundation.types import Digest, NodeId, Round, TaskId
 from potp2p.protocol.ledger.duties import LeasePlace
-from potp2p.protocol.ledger.keys import lease_key, lease_place
+from potp2p.protocol.ledger.keys import lease_key, lease_place, round_key, round_place
 from potp2p.protocol.verification.commitments import (
     Contribution,
     Finding,
@@ -13,12 +13,20 @@ from potp2p.protocol.verification.commitments import (
     audit_commitment,
     trace_commitment,
 )
+from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.fields import BlobField, CountField, LossField
-from potp2p.protocol.wire.transactions import Contribute, RevealAudit, RevealTrace
+from potp2p.protocol.wire.transactions import (
+    Contribute,
+    ResultCommit,
+    RevealAudit,
+    RevealTrace,
+    RoundResult,
+)
 from potp2p.protocol.wire.verification import Distances, SaltField, Trace
 
 CONTRIBUTIONS: Final = b"contribution/"
 AUDITS: Final = b"audit/"
+RESULTS: Final = b"result/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,27 @@ class AuditDraft:
         """Return what binds the auditor before anyone opens."""
         finding = Finding(self.trace, self.loss_before, self.loss_after, self.distances)
         return audit_commitment(contribution, auditor, self.salt, finding)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultDraft:
+    """A computed round: what a validator commits to and will show."""
+
+    result: RoundResult
+
+    def commitment(self, validator: NodeId) -> ResultCommit:
+        """Return what binds the validator before anyone shows a result."""
+        return commit_to(validator, self.result)
+
+
+def result_name(task: TaskId, round_: Round) -> bytes:
+    """Return the name under which a round's result is kept."""
+    return RESULTS + round_key(task, round_)
+
+
+def round_of(name: bytes) -> tuple[TaskId, Round]:
+    """Return the round that a result's name stands for."""
+    return round_place(name.removeprefix(RESULTS))
 
 
 def draft_name(prefix: bytes, place: LeasePlace) -> bytes:

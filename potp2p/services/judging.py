@@ -50,7 +50,14 @@ from potp2p.protocol.wire.transactions import (
 )
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService
-from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
+from potp2p.services.drafts import (
+    AUDITS,
+    AuditDraft,
+    ResultDraft,
+    draft_name,
+    lease_name,
+    result_name,
+)
 from potp2p.services.outbox import OutboxService
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease, Replay
@@ -128,7 +135,10 @@ class JudgingService:
                 wanted[b"attest/" + said + place] = _bind(self._attest, attest)
         for result in duties.results:
             place = round_key(result.task, result.round)
-            wanted[b"result/" + place] = _bind(self._compute_result, result)
+            # A result in work goes on when commitments end; one that is known is shown at once.
+            known = result.revealing and self._result(result) is not None
+            kind = b"showing/" if known else b"result/"
+            wanted[kind + place] = _bind(self._say_result, result)
         for audit in duties.audits:
             # Two duties: the last commitment opens the reveals in its own block, without a pause.
             kind = b"reveal/" if audit.revealing else b"audit/"
@@ -275,8 +285,22 @@ class JudgingService:
                 return Attest(duty.task, duty.round, bitmap_of(tuple(marked)))
             await self.chain.bell.wait_above(self.chain.head.height)
 
-    async def _compute_result(self, duty: ResultDuty) -> Free:
-        """Compute theta(t+1) from the round's set, serve it and return its root."""
+    async def _say_result(self, duty: ResultDuty) -> Free:
+        """Compute a round's result once, commit to it, and show it when commitments have ended."""
+        draft = self._result(duty)
+        if draft is None:
+            draft = ResultDraft(await self._compute_result(duty))
+            await self.notebook.put(result_name(duty.task, duty.round), encode(draft))
+        if duty.revealing:
+            return draft.result
+        return draft.commitment(self.keys.node_id)
+
+    def _result(self, duty: ResultDuty) -> ResultDraft | None:
+        stored = self.notebook.get(result_name(duty.task, duty.round))
+        return None if stored is None else decode(ResultDraft, stored)
+
+    async def _compute_result(self, duty: ResultDuty) -> RoundResult:
+        """Compute theta(t+1) from the round's set, serve it and return what to show of it."""
         hints = self._peers()
         payloads = [
             # f+1 validators attested that they hold it; a miner may have stopped serving since.
@@ -301,7 +325,15 @@ class JudgingService:
         root = await self.blobs.publish(result)
         loss = report.evaluation_loss / 1e6
         self.say("task", f"{duty.task.hex()[:8]} round {duty.round} done, loss {loss:.4f}")
-        return RoundResult(duty.task, duty.round, root, report.evaluation_loss)
+        return RoundResult(
+            task=duty.task,
+            round=duty.round,
+            salt=self.random_bytes(32),
+            root=root,
+            evaluation_loss=report.evaluation_loss,
+            flagged=b"",
+            dropped=b"",
+        )
 
     async def _audit(self, duty: AuditDuty) -> Free:
         """Replay a drawn contribution, commit to the finding, open it when commits have ended."""

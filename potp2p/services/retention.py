@@ -17,8 +17,10 @@ from potp2p.services.chain import ChainService
 from potp2p.services.drafts import (
     AUDITS,
     CONTRIBUTIONS,
+    RESULTS,
     ContributionDraft,
     place_of,
+    round_of,
 )
 from potp2p.storage.ports import BlobStore, Notebook
 
@@ -48,6 +50,9 @@ class RetentionService:
             for name in self.notebook.names(prefix)
             if _is_over(state, place_of(prefix, name))
         ]
+        stale += [
+            name for name in self.notebook.names(RESULTS) if _has_result(state, round_of(name))
+        ]
         if stale:
             await self.notebook.remove(stale)
         wanted = set(self._wanted(state))
@@ -76,6 +81,13 @@ def _round_blobs(state: State, task: TaskId, round_: Round) -> Iterator[BlobId]:
         lease = state.find_lease(task, round_, row.shard)
         if lease is not None and lease.claim is not None:
             yield lease.claim.payload
+
+
+def _has_result(state: State, place: tuple[TaskId, Round]) -> bool:
+    """Tell whether a round takes no result any more: it is past, or its task is."""
+    task_id, round_ = place
+    task = state.find_task(task_id)
+    return task is None or task.round > round_ or round_ not in task.open_rounds
 
 
 def _is_over(state: State, place: LeasePlace) -> bool:

@@ -15,6 +15,7 @@ from potp2p.foundation.types import (
     NodeId,
     PartsPerMillion,
     Rank,
+    Round,
     Signature,
     TaskId,
     View,
@@ -58,6 +59,7 @@ from potp2p.protocol.verification.commitments import (
     audit_commitment,
     trace_commitment,
 )
+from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.blocks import (
     BLOCK_VERSION,
     NO_DIGEST,
@@ -181,6 +183,22 @@ def losses_of(round_: int, shard: int) -> tuple[MicroNats, MicroNats]:
     return MicroNats(before), MicroNats(before - 10_000 - shard)
 
 
+def result_of(  # every part of it is one that a validator may lie about
+    task: TaskId,
+    what: bytes,
+    *,
+    loss: int = 1_000_000,
+    round_: int = 0,
+    flagged: bytes = b"",
+    dropped: bytes = b"",
+    salt: bytes = SALT,
+) -> RoundResult:
+    """Return the result of a validator that says what it likes."""
+    return RoundResult(
+        task, Round(round_), salt, BlobId(sha256(what)), MicroNats(loss), flagged, dropped
+    )
+
+
 Silence = Callable[[NodeId, Free], bool]
 Measure = Callable[[NodeId, LeaseKey], Distances]
 
@@ -199,6 +217,10 @@ class LedgerWorld:
     """What an auditor finds."""
     root_of: Callable[[NodeId, Digest], Digest] = lambda _validator, root: root
     """What a validator posts as a round's result."""
+    flagged: bytes = b""
+    """What the screens of every round suspect."""
+    dropped: bytes = b""
+    """What they take out."""
     store: MemoryStore = field(default_factory=MemoryStore)
     parent: Header | None = None
     receipts: list[Receipt] = field(default_factory=list[Receipt])
@@ -372,7 +394,16 @@ class LedgerWorld:
             parts = [each.payload for each in result.accepted]
             root = self.root_of(keys.node_id, sha256(result.theta + b"".join(parts)))
             loss = MicroNats(1_900_000 - 40_000 * result.round)
-            yield RoundResult(result.task, result.round, BlobId(root), loss)
+            shown = RoundResult(
+                task=result.task,
+                round=result.round,
+                salt=SALT,
+                root=BlobId(root),
+                evaluation_loss=loss,
+                flagged=self.flagged,
+                dropped=self.dropped,
+            )
+            yield shown if result.revealing else commit_to(keys.node_id, shown)
         for audit in duties.audits:
             yield self.audit_statement(keys, audit)
         if duties.anchor is not None:

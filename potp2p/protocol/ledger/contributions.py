@@ -1,4 +1,4 @@
-"""What miners and validators say about a round in work: claims, attestations, results."""
+"""What miners and validators say about a round in work: claims and attestations."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,7 +10,6 @@ from potp2p.protocol.ledger.records import (
     Attestation,
     Claim,
     LeaseStatus,
-    ResultVote,
     RoundPhase,
     RoundRecord,
     Task,
@@ -19,7 +18,7 @@ from potp2p.protocol.ledger.records import (
 from potp2p.protocol.ledger.seats import require_judge
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import samples_of
-from potp2p.protocol.wire.transactions import Attest, Contribute, RoundResult
+from potp2p.protocol.wire.transactions import Attest, Contribute
 
 BYTE_BITS: Final = 8
 
@@ -28,7 +27,7 @@ def apply_contribute(
     state: State, sender: Sender, action: Contribute, context: BlockContext
 ) -> None:
     """Book the first claim for a lease by the miner that holds it."""
-    task, record = _round_in_work(state, action.task, action.round)
+    task, record = round_in_work(state, action.task, action.round)
     require(record.phase is RoundPhase.CLAIMS, RejectionReason.TOO_LATE, "claims have ended")
     lease = state.lease(action.task, action.round, action.shard)
     require(lease.miner == sender.node, RejectionReason.WRONG_SENDER, "another miner's lease")
@@ -63,7 +62,7 @@ def apply_attest(state: State, sender: Sender, action: Attest, context: BlockCon
 
     A later bitmap must add to the earlier one, so a validator speaks at most once per lease.
     """
-    _, record = _round_in_work(state, action.task, action.round)
+    _, record = round_in_work(state, action.task, action.round)
     require_judge(state, sender, record.started, context.genesis)
     require(record.phase is not RoundPhase.CLAIMS, RejectionReason.TOO_EARLY, "claims go on")
     require(record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed")
@@ -86,24 +85,6 @@ def apply_attest(state: State, sender: Sender, action: Attest, context: BlockCon
     state.put_round(action.task, action.round, replace(record, attestations=attestations))
 
 
-def apply_round_result(
-    state: State, sender: Sender, action: RoundResult, context: BlockContext
-) -> None:
-    """Count a validator's theta(t+1); once per validator, only after the set is fixed."""
-    _, record = _round_in_work(state, action.task, action.round)
-    require_judge(state, sender, record.started, context.genesis)
-    require(
-        record.phase is RoundPhase.RESULT, RejectionReason.TOO_EARLY, "the set is not fixed yet"
-    )
-    require(
-        all(each.validator != sender.node for each in record.results),
-        RejectionReason.DUPLICATE,
-        "the result was posted by this validator",
-    )
-    vote = ResultVote(sender.node, action.root, action.evaluation_loss)
-    state.put_round(action.task, action.round, replace(record, results=(*record.results, vote)))
-
-
 def bits_of(bitmap: bytes, leases: int) -> tuple[int, ...]:
     """Return the marked places of a bitmap, or raise PeerError where it is not the one spelling."""
     require(not bitmap.endswith(b"\x00"), RejectionReason.MALFORMED, "bitmap with trailing zeros")
@@ -118,7 +99,8 @@ def bitmap_of(places: tuple[int, ...]) -> bytes:
     return number.to_bytes((number.bit_length() + BYTE_BITS - 1) // BYTE_BITS, "little")
 
 
-def _round_in_work(state: State, task_id: TaskId, round_: Round) -> tuple[Task, RoundRecord]:
+def round_in_work(state: State, task_id: TaskId, round_: Round) -> tuple[Task, RoundRecord]:
+    """Return a task and the round in its work, or raise PeerError where it is another one."""
     task = state.task(task_id)
     require(task.status is TaskStatus.RUNNING, RejectionReason.TOO_LATE, "the task does not run")
     require(round_ >= task.round, RejectionReason.TOO_LATE, f"round {round_} is over")

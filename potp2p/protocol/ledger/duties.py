@@ -24,7 +24,7 @@ from potp2p.protocol.ledger.records import (
     Task,
     TaskStatus,
 )
-from potp2p.protocol.ledger.rounds import accepted_set
+from potp2p.protocol.ledger.results import accepted_set
 from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
@@ -105,7 +105,7 @@ class AttestDuty:
 
 @dataclass(frozen=True, slots=True)
 class ResultDuty:
-    """A round whose theta(t+1) is to be computed from its set."""
+    """A round whose theta(t+1) is to be computed from its set, committed to, then shown."""
 
     task: TaskId
     round: Round
@@ -113,6 +113,8 @@ class ResultDuty:
     package_root: BlobId
     theta: BlobId
     accepted: tuple[ClaimedLease, ...]
+    revealing: bool
+    """Commitments have ended: show the result."""
     payload_bytes_max: int
 
 
@@ -289,8 +291,10 @@ def _attested_by(node: NodeId, record: RoundRecord) -> tuple[ShardIndex, ...]:
 
 def _results_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[ResultDuty]:
     for task_id, task, record in _rounds_in_work(state):
-        said = any(vote.validator == node for vote in record.results)
-        if record.phase is not RoundPhase.RESULT or said:
+        if record.phase is not RoundPhase.RESULT:
+            continue
+        said = record.results if record.revealing else record.commitments
+        if any(each.validator == node for each in said):
             continue
         if node not in judges_of(state, record.started, genesis):
             continue
@@ -308,6 +312,7 @@ def _results_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Result
             package_root=task.package_root,
             theta=record.theta,
             accepted=accepted,
+            revealing=record.revealing,
             payload_bytes_max=_payload_bytes_max(task.rules),
         )
 

@@ -27,6 +27,7 @@ DUE: Final = b"\x09"
 PAST_SEATS: Final = b"\x0a"
 CANDIDATES: Final = b"\x0b"
 CONVICT: Final = b"\x0c"
+AUDITORS: Final = b"\x0d"
 
 
 def chain_key() -> bytes:
@@ -52,6 +53,14 @@ def task_key(task: TaskId) -> bytes:
 def round_key(task: TaskId, round_: Round) -> bytes:
     """Return the key of an open round."""
     return ROUND + task + _number(round_)
+
+
+def round_place(key: bytes) -> tuple[TaskId, Round]:
+    """Return task and round of a round's key."""
+    assert key[:1] == ROUND, "key of no round"
+    assert len(key) == 1 + DIGEST_BYTES + 4, "key of no round"
+    number = Round(int.from_bytes(key[1 + DIGEST_BYTES :], "big"))
+    return TaskId(Digest(key[1 : 1 + DIGEST_BYTES])), number
 
 
 def lease_key(task: TaskId, round_: Round, shard: ShardIndex) -> bytes:
@@ -102,6 +111,11 @@ def candidates_key() -> bytes:
 def convict_key(account: AccountId) -> bytes:
     """Return the key of a conviction for signing twice."""
     return CONVICT + account
+
+
+def auditors_key(cycle: Cycle) -> bytes:
+    """Return the key of those who could audit when a cycle opened."""
+    return AUDITORS + _height(cycle)
 
 
 def _number(value: int) -> bytes:

@@ -241,12 +241,25 @@ class LeaseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultBond:
+    """What one validator bound itself to before any result was shown."""
+
+    validator: NodeField
+    commitment: DigestField
+
+
+@dataclass(frozen=True, slots=True)
 class ResultVote:
     """One validator's result of a round."""
 
     validator: NodeField
     root: BlobField
     evaluation_loss: LossField
+    flagged: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+    dropped: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+    """Bitmaps over the leases that are aggregated, in table order."""
+    timely: bool
+    """It opens what this validator committed to before anyone showed a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +285,16 @@ class RoundRecord:
     claims: CountField
     """Leases that have a claim."""
     attestations: Annotated[tuple[Attestation, ...], Many(VALIDATORS_MAX)]
+    commitments: Annotated[tuple[ResultBond, ...], Many(VALIDATORS_MAX)]
+    revealing: bool
+    """Commitments to the result have ended: results are taken."""
     results: Annotated[tuple[ResultVote, ...], Many(VALIDATORS_MAX)]
+    flagged: Annotated[tuple[ShardField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """Leases that the agreed screens suspect: audited for certain. Ascending."""
+    dropped: Annotated[tuple[ShardField, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """Leases that the agreed screens took out of the set: void. Ascending."""
+    result_earners: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
+    """Validators of the quorum that had committed in time: they share the pay of a result."""
     fixed: HeightField
     """Height at which the set was fixed; zero before."""
     revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]

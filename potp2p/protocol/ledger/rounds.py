@@ -1,16 +1,13 @@
 """The phases of a round, moved on at each block's end: lease, fix the set, take the result."""
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from potp2p.foundation.committee import quorum, weak_quorum
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import (
     Amount,
-    BlobId,
     Cycle,
     Height,
-    MicroNats,
     NodeId,
     Round,
     ShardIndex,
@@ -18,7 +15,6 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.incentives.scores import (
     Claimed,
-    lower_median,
     round_scores,
     scaled_weights,
 )
@@ -32,11 +28,16 @@ from potp2p.protocol.ledger.records import (
     LeaseRecord,
     LeaseRow,
     LeaseStatus,
-    ResultVote,
     RoundPhase,
     RoundRecord,
     Task,
     TaskStatus,
+)
+from potp2p.protocol.ledger.results import (
+    AgreedResult,
+    accepted_set,
+    agreed_result,
+    open_results,
 )
 from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
@@ -50,14 +51,6 @@ from potp2p.protocol.scheduling.assignment import assign, choose_shards, limit_n
 
 EMPTY_ROUNDS_MAX: Final = 3
 """Rounds in a row without an update that end a task."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What a quorum of validators agreed on."""
-
-    root: BlobId
-    loss: MicroNats
 
 
 def advance_rounds(state: State, context: BlockContext, task_id: TaskId) -> None:
@@ -107,7 +100,12 @@ def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
             leases=rows,
             claims=0,
             attestations=(),
+            commitments=(),
+            revealing=False,
             results=(),
+            flagged=(),
+            dropped=(),
+            result_earners=(),
             fixed=Height(0),
             revealers=(),
             drawn=False,
@@ -161,10 +159,11 @@ def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round
         record = _fix_set(state, context, task_id, round_, attested)
     assert record.phase is RoundPhase.RESULT
     late = context.height >= record.phase_started + rules.result_deadline
-    judges = judges_of(state, record.started, context.genesis)
-    result = _agreed(record.results, len(judges))
+    result = agreed_result(state, context, task_id, round_)
     if late or result is not None or not accepted_set(state, task_id, round_):
         _finish(state, context, task_id, round_, result)
+    else:
+        open_results(state, context, task_id, round_)
 
 
 def _attested(
@@ -191,22 +190,17 @@ def _fix_set(
 ) -> RoundRecord:
     """Decide which contributions are in; every other lease was missed, a banned miner's too."""
     record, task = state.round(task_id, round_), state.task(task_id)
-    inside = [
+    inside = {
         row.shard
         for row in record.leases
         if attested.get(row.shard) and not is_banned(state, row.miner, context.height)
-    ]
-    claims = [_claimed(state.lease(task_id, round_, shard)) for shard in inside]
-    scores = round_scores(
-        claims, parameters=task.rules.model.parameters, samples=samples_of(task.rules)
-    )
-    score_of = dict(zip(inside, scores, strict=True))
+    }
     passes = list(task.passes)
     for row in record.leases:
         lease = state.lease(task_id, round_, row.shard)
-        if row.shard in score_of:
+        if row.shard in inside:
             passes[row.shard] += 1
-            lease = replace(lease, status=LeaseStatus.ACCEPTED, score=score_of[row.shard])
+            lease = replace(lease, status=LeaseStatus.ACCEPTED)
         else:
             lease = replace(lease, status=LeaseStatus.MISSED)
         state.put_lease(task_id, round_, row.shard, lease)
@@ -250,56 +244,37 @@ def _book_miners(state: State, task_id: TaskId, round_: Round, record: RoundReco
         )
 
 
-def accepted_set(
-    state: State, task_id: TaskId, round_: Round
-) -> tuple[tuple[ShardIndex, LeaseRecord], ...]:
-    """Return what theta(t+1) is made of, ascending by shard; none that diverged."""
-    record = state.round(task_id, round_)
-    leases = ((row.shard, state.lease(task_id, round_, row.shard)) for row in record.leases)
-    return tuple(
-        (shard, lease)
-        for shard, lease in leases
-        if lease.claim is not None
-        and not lease.claim.diverged
-        and lease.status not in (LeaseStatus.OPEN, LeaseStatus.CLAIMED, LeaseStatus.MISSED)
-    )
-
-
-def _agreed(results: tuple[ResultVote, ...], validators: int) -> _Result | None:
-    """Return the root that a quorum posted, with the lower median of that quorum's losses."""
-    votes = Counter(each.root for each in results)
-    for root, count in votes.items():
-        if count >= quorum(validators):
-            losses = [each.evaluation_loss for each in results if each.root == root]
-            return _Result(root, MicroNats(lower_median(losses)))
-    return None
-
-
 def _finish(
     state: State,
     context: BlockContext,
     task_id: TaskId,
     round_: Round,
-    result: _Result | None,
+    result: AgreedResult | None,
 ) -> None:
     """End a round's work: book its result, burn its share, end the task where a rule says so."""
+    record = state.round(task_id, round_)
+    record = replace(
+        record,
+        phase=RoundPhase.AUDIT,
+        phase_started=context.height,
+        advanced=result is not None,
+        result_height=context.height,
+        booked=result is None,
+    )
+    if result is not None:
+        record = replace(
+            record,
+            flagged=result.flagged,
+            dropped=result.dropped,
+            result_earners=result.earners,
+        )
+        _drop(state, task_id, round_, result.dropped)
+    state.put_round(task_id, round_, record)
+    _score(state, task_id, round_)
     inside = accepted_leases(state, task_id, round_)
     burned = _burn_share(state, context, task_id, len(inside))
     if result is not None:
         _weigh(state, task_id, round_, inside, burned)
-    record = state.round(task_id, round_)
-    state.put_round(
-        task_id,
-        round_,
-        replace(
-            record,
-            phase=RoundPhase.AUDIT,
-            phase_started=context.height,
-            advanced=result is not None,
-            result_height=context.height,
-            booked=result is None,
-        ),
-    )
     task = replace(state.task(task_id), round=Round(round_ + 1))
     task = _without_update(task) if result is None else _with_update(task, result)
     state.put_task(task_id, task)
@@ -309,14 +284,37 @@ def _finish(
         end_task(state, context, task_id, status)
 
 
+def _drop(state: State, task_id: TaskId, round_: Round, dropped: tuple[ShardIndex, ...]) -> None:
+    """Take what repeats an earlier claim's payload out of the set: void, and no pass of a shard."""
+    task = state.task(task_id)
+    passes = list(task.passes)
+    for shard in dropped:
+        passes[shard] -= 1
+        lease = state.lease(task_id, round_, shard)
+        state.put_lease(task_id, round_, shard, replace(lease, status=LeaseStatus.VOID))
+    state.put_task(task_id, replace(task, passes=tuple(passes)))
+
+
+def _score(state: State, task_id: TaskId, round_: Round) -> None:
+    """Score what is left in the set once its screens are known."""
+    rules = state.task(task_id).rules
+    inside = accepted_leases(state, task_id, round_)
+    claims = [_claimed(lease) for _, lease in inside]
+    scores = round_scores(claims, parameters=rules.model.parameters, samples=samples_of(rules))
+    for (shard, lease), score in zip(inside, scores, strict=True):
+        state.put_lease(task_id, round_, shard, replace(lease, score=score))
+
+
 def accepted_leases(
     state: State, task_id: TaskId, round_: Round
 ) -> tuple[tuple[ShardIndex, LeaseRecord], ...]:
-    """Return the leases of a fixed set, diverged ones too, ascending by shard."""
+    """Return the leases of a fixed set but for those dropped; diverged too, ascending by shard."""
     record = state.round(task_id, round_)
     leases = ((row.shard, state.lease(task_id, round_, row.shard)) for row in record.leases)
     return tuple(
-        (shard, lease) for shard, lease in leases if lease.status is not LeaseStatus.MISSED
+        (shard, lease)
+        for shard, lease in leases
+        if lease.status is not LeaseStatus.MISSED and shard not in record.dropped
     )
 
 
@@ -353,7 +351,7 @@ def _weigh(
         state.put_lease(task_id, round_, shard, replace(lease, weight=weight))
 
 
-def _with_update(task: Task, result: _Result) -> Task:
+def _with_update(task: Task, result: AgreedResult) -> Task:
     better = result.loss < task.best_loss
     return replace(
         task,

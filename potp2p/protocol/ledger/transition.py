@@ -17,14 +17,11 @@ from potp2p.protocol.ledger.audits import (
     apply_reveal_trace,
 )
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
-from potp2p.protocol.ledger.contributions import (
-    apply_attest,
-    apply_contribute,
-    apply_round_result,
-)
+from potp2p.protocol.ledger.contributions import apply_attest, apply_contribute
 from potp2p.protocol.ledger.evidence import apply_evidence
 from potp2p.protocol.ledger.miners import apply_ready, apply_register_miner
 from potp2p.protocol.ledger.money import debit
+from potp2p.protocol.ledger.results import apply_result_commit, apply_round_result
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import (
     apply_attest_package,
@@ -49,6 +46,7 @@ from potp2p.protocol.wire.transactions import (
     Paid,
     Ready,
     RegisterMiner,
+    ResultCommit,
     RevealAudit,
     RevealTrace,
     RoundResult,
@@ -186,6 +184,8 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
             apply_contribute(state, sender, action, context)
         case Attest():
             apply_attest(state, sender, action, context)
+        case ResultCommit():
+            apply_result_commit(state, sender, action, context)
         case RoundResult():
             apply_round_result(state, sender, action, context)
         case AuditCommit():

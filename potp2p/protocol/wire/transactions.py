@@ -140,13 +140,22 @@ class Attest:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """A validator's theta(t+1): root over parameters, buffers and optimizer state, and its loss."""
+    """
+    A validator's theta(t+1): root over parameters, buffers and optimizer state, and its loss.
+
+    Said once reveals are taken; what was committed to before then earns a part of the pay.
+    """
 
     KIND: ClassVar = 21
     task: TaskField
     round: RoundField
+    salt: SaltField
     root: BlobField
     evaluation_loss: LossField
+    flagged: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+    """Leases that the screens suspect, to be audited; a bit per lease that is aggregated."""
+    dropped: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
+    """Leases whose payload equals an earlier claim's: they are no part of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +239,16 @@ class DuplicateBody:
     second: SignedBody
 
 
+@dataclass(frozen=True, slots=True)
+class ResultCommit:
+    """A validator has a round's result and binds itself to it before anyone shows theirs."""
+
+    KIND: ClassVar = 29
+    task: TaskField
+    round: RoundField
+    commitment: DigestField
+
+
 Evidence = DuplicateVote | DuplicateBody
 Paid = Transfer | Bond | Unbond | SubmitTask | CancelTask
 Free = (
@@ -245,6 +264,7 @@ Free = (
     | Anchor
     | DuplicateVote
     | DuplicateBody
+    | ResultCommit
 )
 Action = (
     Transfer
@@ -264,6 +284,7 @@ Action = (
     | Anchor
     | DuplicateVote
     | DuplicateBody
+    | ResultCommit
 )
 
 

@@ -7,6 +7,7 @@ from potp2p.foundation.types import POT, Amount, Epoch, Rank, ShardIndex
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.transition import decode_transaction
+from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.blocks import RANK_NONE
 from potp2p.protocol.wire.transactions import (
     Anchor,
@@ -17,6 +18,7 @@ from potp2p.protocol.wire.transactions import (
     CancelTask,
     Contribute,
     RegisterMiner,
+    ResultCommit,
     RevealAudit,
     RevealTrace,
     RoundResult,
@@ -31,12 +33,14 @@ from tests.doubles.ledger_world import (
     RULES,
     LedgerWorld,
     build_world,
+    result_of,
     with_audits,
 )
 
 MUTABLE = (
     AttestPackage,
     Attest,
+    ResultCommit,
     RoundResult,
     Contribute,
     AuditCommit,
@@ -76,7 +80,9 @@ def say(world: LedgerWorld, what: int, who: int, number: int) -> bytes | None:
         case 8:
             return world.free(sender, Anchor(Epoch(number % 5), sha256(own)))
         case 9 if tasks:
-            return world.free(sender, RoundResult(tasks[-1], number % 3, sha256(b"r"), number))
+            shown = result_of(tasks[-1], b"r", loss=number, round_=number % 3, flagged=b"\x03")
+            bound = commit_to(sender.node_id, shown)
+            return world.free(sender, shown if number % 2 else bound)
         case _:
             return None
 

@@ -1,11 +1,11 @@
-"""Claims, attestations and results: who may say them, when, once, and about what."""
+"""Claims and attestations: who may say them, when, once, and about what."""
 
 from dataclasses import replace
 
 import pytest
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import BlobId, MicroNats, Round, ShardIndex, TaskId
+from potp2p.foundation.types import BlobId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.contributions import bitmap_of, bits_of
@@ -167,60 +167,11 @@ def test_set_is_fixed_at_once_when_every_claim_is_attested(world: LedgerWorld) -
     assert world.state.round(task, Round(0)).fixed == started + 1
 
 
-def test_result_comes_from_seats_once_and_not_before_the_set(world: LedgerWorld) -> None:
-    task, seat = task_of(world), world.validators[0]
-    vote = RoundResult(task, Round(0), BlobId(sha256(b"root")), MicroNats(5))
-    assert world.refusal(world.free(seat, vote)) is RejectionReason.TOO_EARLY
-    world.silent = lambda _node, _action: False
-    until_result(world)
-    assert world.refusal(world.free(world.miners[0], vote)) is RejectionReason.WRONG_SENDER
-    world.block(world.free(seat, vote))
-    changed = replace(vote, root=BlobId(sha256(b"second thoughts")))
-    for again in (vote, changed):
-        assert world.refusal(world.free(seat, again)) is RejectionReason.DUPLICATE
-
-
-def test_quorum_decides_and_its_lower_median_is_the_loss(world: LedgerWorld) -> None:
-    task, root = task_of(world), BlobId(sha256(b"root"))
-    until_result(world)
-    until_quorum = [(0, 900), (1, 100), (2, 300)]
-    for seat, loss in until_quorum:
-        assert world.task(task).round == 0
-        vote = RoundResult(task, Round(0), root, MicroNats(loss))
-        world.block(world.free(world.validators[seat], vote))
-    assert world.task(task).round == 1
-    assert world.task(task).theta == root
-    assert world.task(task).losses == (300,)
-
-
-def test_two_against_two_is_no_quorum_and_the_round_ends_without_update(
-    world: LedgerWorld,
-) -> None:
-    task = task_of(world)
-    until_result(world)
-    votes = [
-        RoundResult(task, Round(0), BlobId(sha256(bytes([seat % 2]))), MicroNats(1))
-        for seat in range(4)
-    ]
-    world.block(
-        *(world.free(keys, vote) for keys, vote in zip(world.validators, votes, strict=True))
-    )
-    world.run(RULES.rounds.result_deadline)
-    assert world.task(task).round == 1
-    assert world.task(task).theta == bytes(32)
-    assert world.task(task).empty_rounds == 1
-
-
 def test_duties_end_when_they_are_done(world: LedgerWorld) -> None:
     world.silent = lambda _node, _action: False
     until_result(world)
     seat = world.validators[0]
-    duties = validator_duties(world.state, seat.node_id, world.genesis)
-    assert duties.attests == ()
-    assert len(duties.results) == 1
-    vote = RoundResult(task_of(world), Round(0), BlobId(sha256(b"root")), MicroNats(5))
-    world.block(world.free(seat, vote))
-    assert validator_duties(world.state, seat.node_id, world.genesis).results == ()
+    assert validator_duties(world.state, seat.node_id, world.genesis).attests == ()
     assert validator_duties(world.state, world.miners[0].node_id, world.genesis).anchor is None
 
 

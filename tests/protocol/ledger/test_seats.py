@@ -11,10 +11,8 @@ from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import (
     POT,
     Amount,
-    BlobId,
     Epoch,
     Height,
-    MicroNats,
     NodeId,
     Round,
     TaskId,
@@ -51,6 +49,7 @@ from tests.doubles.ledger_world import (
     LedgerWorld,
     build_world,
     key_pair,
+    result_of,
     with_audits,
     with_modest_bonds,
 )
@@ -458,6 +457,6 @@ def test_word_about_something_older_than_the_kept_seats_is_refused_by_name() -> 
     for keys in (world.validators[0], key_pair("stranger")):
         for action in (AttestPackage(task, True), Attest(task, Round(0), b"\x01")):
             assert world.refusal(world.free(keys, action)) is RejectionReason.TOO_LATE
-        result = RoundResult(task, Round(0), BlobId(NO_DIGEST), MicroNats(1))
+        result = result_of(task, b"old")
         assert world.refusal(world.free(keys, result)) is RejectionReason.TOO_LATE
     assert validator_duties(world.state, world.validators[0].node_id, world.genesis).packages == ()
