@@ -21,6 +21,7 @@ from potp2p.simulation.network import MemoryHub, MemoryNetwork
 from potp2p.simulation.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
 from potp2p.simulation.transits import Address
 from potp2p.simulation.workers import FakeWorkers
+from potp2p.workers.ports import Workers
 
 
 @dataclass(slots=True)
@@ -37,6 +38,8 @@ class Machine:
     genesis: bytes
     folder: Path
     workers: FakeWorkers | None
+    device: Workers | None = None
+    """What it computes with where that is not `workers`: an adversary before an honest device."""
     payout: AccountId | None = None
     """Read at each boot; None pays the machine's own account."""
     tamper: Callable[["Machine"], None] | None = None
@@ -165,7 +168,7 @@ class Machine:
             notebook=self.notebook,
             journal=self.journal,
             safety=self.record,
-            workers=self.workers,
+            workers=self.device or self.workers,
             logbook=LogBook(self._now),
             unix_seconds=self._now,
             random_bytes=self._random.randbytes,

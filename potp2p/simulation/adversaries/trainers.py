@@ -1,0 +1,217 @@
+"""
+Real training inside a simulated network: worker processes behind virtual time.
+
+A command goes to a process at once; after a fixed virtual time its caller blocks until the result
+is there. What happens in the network so depends on the virtual time alone, while several processes
+compute at once. Equal commands of several validators (check, inspect, aggregate) are computed once:
+their results are equal by design, and a test compares them elsewhere.
+"""
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from potp2p.foundation.errors import OperatingError
+from potp2p.foundation.limits import FRAME_BYTES_MAX
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.wire import schema
+from potp2p.training.commands import (
+    Aggregate,
+    CheckPayload,
+    Command,
+    CommandFrame,
+    Inspect,
+    Replay,
+    Train,
+)
+from potp2p.training.frames import FrameBuffer, encode_frame
+from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
+from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
+from potp2p.workers.process import worker_command, worker_environment
+
+READ_BYTES: Final = 1 << 16
+MEMORY_BYTES: Final = 8 << 30
+LEASE_SECONDS: Final = 0.6
+"""Virtual time of a lease and of its replay."""
+CHORE_SECONDS: Final = 0.2
+"""Virtual time of everything else."""
+
+
+@dataclass(slots=True)
+class Trainer:
+    """One worker process, spoken to with blocking pipes."""
+
+    process: "subprocess.Popen[bytes]"
+    waiting: int = 0
+    """Commands sent and not answered yet."""
+    _buffer: FrameBuffer = field(default_factory=FrameBuffer)
+    _number: int = 0
+    _reports: dict[int, Report] = field(default_factory=dict[int, Report])
+
+    def send(self, command: Command) -> int:
+        """Send a command and return its number."""
+        self._number += 1
+        self.waiting += 1
+        assert self.process.stdin is not None
+        frame = CommandFrame(self._number, command)
+        self.process.stdin.write(encode_frame(schema.encode(frame)))
+        self.process.stdin.flush()
+        return self._number
+
+    def wait_for(self, number: int) -> Report:
+        """Read until a command is answered."""
+        while number not in self._reports:
+            self._read()
+        return self._reports.pop(number)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        received = os.read(self.process.stdout.fileno(), READ_BYTES)
+        if not received:
+            raise OperatingError("a training process ended")
+        for body in self._buffer.feed(received):
+            frame = schema.decode(ReportFrame, body, bytes_max=FRAME_BYTES_MAX)
+            if isinstance(frame.report, Progress | Ready):
+                continue
+            self.waiting -= 1
+            self._reports[frame.number] = frame.report
+
+
+@dataclass(slots=True)
+class _Errand:
+    """One command on its way, for all who asked for it."""
+
+    trainer: Trainer
+    number: int
+    report: Report | None = None
+
+    def wait(self) -> Report:
+        if self.report is None:
+            self.report = self.trainer.wait_for(self.number)
+        return self.report
+
+
+@dataclass(slots=True)
+class TrainerPool:
+    """Some processes for all nodes of a network."""
+
+    folder: Path
+    trainers: tuple[Trainer, ...]
+    counts: Counter[str] = field(default_factory=Counter[str])
+    """Commands that nodes asked for, by kind: shared ones count for everybody."""
+    milliseconds: Counter[str] = field(default_factory=Counter[str])
+    """What leases and replays took in their processes."""
+    _errands: dict[bytes, _Errand] = field(default_factory=dict[bytes, _Errand])
+
+    def begin(self, command: Command) -> "_Errand":
+        """Send a command to the process with the least to do; equal ones are sent once."""
+        self.counts[type(command).__name__.lower()] += 1
+        key = key_of_command(command)
+        if key is None:
+            return self._send(command)
+        if key not in self._errands:
+            shared = command
+            if isinstance(command, Aggregate):
+                shared = replace(command, result=str(self._result(key)))
+            self._errands[key] = self._send(shared)
+        return self._errands[key]
+
+    def finish(self, command: Command, errand: "_Errand") -> Report:
+        """Wait for a result and put it where its caller expects it."""
+        report = errand.wait()
+        if isinstance(report, Failed):
+            raise OperatingError(report.message)
+        if isinstance(command, Aggregate):
+            key = key_of_command(command)
+            assert key is not None
+            shutil.copyfile(self._result(key), command.result)
+        self.milliseconds[type(command).__name__.lower()] += getattr(report, "milliseconds", 0)
+        return report
+
+    def _result(self, key: bytes) -> Path:
+        return self.folder / f"{key.hex()}.safetensors"
+
+    def _send(self, command: Command) -> _Errand:
+        trainer = min(self.trainers, key=lambda each: each.waiting)
+        return _Errand(trainer, trainer.send(command))
+
+
+def key_of_command(command: Command) -> bytes | None:
+    """Return what makes two commands the same work; None where each is its own."""
+    named: Command
+    match command:
+        case Aggregate():
+            files = (command.theta, *command.payloads, command.evaluation)
+            named = replace(command, model="", theta="", payloads=(), result="", evaluation="")
+        case CheckPayload():
+            files = (command.theta, command.payload)
+            named = replace(command, theta="", payload="")
+        case Inspect():
+            files = (command.model, command.theta, *command.shards, command.evaluation)
+            named = replace(command, model="", theta="", shards=(), evaluation="")
+        case _:
+            return None
+    contents = b"".join(sha256(Path(each).read_bytes()) for each in files)
+    return sha256(contents + schema.encode(CommandFrame(0, named)))
+
+
+@contextmanager
+def open_trainers(folder: Path, processes: int) -> Iterator[TrainerPool]:
+    """Keep processes for as long as the context lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**worker_environment(), "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            worker_command("cpu", 0),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        for _ in range(processes)
+    ]
+    try:
+        yield TrainerPool(folder, tuple(Trainer(each) for each in started))
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@dataclass(slots=True)
+class RealWorkers:
+    """One device of a simulated node, whose work a real process does."""
+
+    pool: TrainerPool
+    memory_bytes: int = MEMORY_BYTES
+
+    async def execute(
+        self,
+        command: Command,
+        progress: OnProgress | None = None,
+        device: int = 0,
+        priority: int | None = None,
+    ) -> Report:
+        """Carry out one command: virtual time passes, then the result is waited for."""
+        del device, priority
+        if progress is not None:
+            progress(Progress(0, 1, None))
+        errand = self.pool.begin(command)
+        await trio.sleep(LEASE_SECONDS if isinstance(command, Train | Replay) else CHORE_SECONDS)
+        return self.pool.finish(command, errand)
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        """Return the one device."""
+        idle = WorkerState.IDLE
+        return (
+            WorkerFacts("cpu", "shared", self.memory_bytes, 1, 0, idle, None, 0, None, None, None),
+        )

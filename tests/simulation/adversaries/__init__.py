@@ -1,0 +1,1 @@
+"""Tests of the adversaries and of the network in which they act."""
