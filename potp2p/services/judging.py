@@ -319,6 +319,7 @@ class JudgingService:
             tuple(str(path) for path in payloads),
             str(result),
             str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
+            tuple(claimed.height for claimed in duty.accepted),
         )
         report = await self.workers.execute(command)
         assert isinstance(report, Aggregated)
@@ -331,8 +332,8 @@ class JudgingService:
             salt=self.random_bytes(32),
             root=root,
             evaluation_loss=report.evaluation_loss,
-            flagged=b"",
-            dropped=b"",
+            flagged=bitmap_of(report.flagged),
+            dropped=bitmap_of(report.dropped),
         )
 
     async def _audit(self, duty: AuditDuty) -> Free:

@@ -19,12 +19,13 @@ from potp2p.protocol.wire.transactions import (
     Action,
     AttestPackage,
     AuditCommit,
+    ResultCommit,
     RevealAudit,
     RoundResult,
 )
-from potp2p.services.drafts import AUDITS
+from potp2p.services.drafts import AUDITS, RESULTS, ResultDraft
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Replay
-from potp2p.training.reports import Progress
+from potp2p.training.reports import Aggregated, Progress
 from potp2p.workers.ports import WorkerFacts
 from tests.doubles.workers import FakeWorkers
 from tests.doubles.world import Machine, World, make_rules, open_world
@@ -202,6 +203,78 @@ async def test_no_commitment_leaves_before_its_salt_is_durable(
         await finish(world, task)
         assert workers.done[Replay] > 0
         assert statements(world, victim, AuditCommit) == []
+
+
+async def test_no_result_is_committed_to_before_it_is_durable(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path) as world:
+        victim = world.machines["validator-2"]
+        victim.notebook.full = True
+        _, task = await world.submit(make_rules(rounds=1))
+        await finish(world, task)
+        assert victim.workers is not None
+        assert victim.workers.done[Aggregate] > 0
+        assert statements(world, victim, ResultCommit) == []
+        assert statements(world, victim, RoundResult) == []
+
+
+async def test_a_restart_between_commitment_and_result_shows_what_was_committed_to(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    # Three of four seats: without the one that restarts there is neither a block nor a result.
+    async with open_world(tmp_path, validators=3, seats=4) as world:
+        _, task = await world.submit(make_rules(rounds=1))
+        victim = world.machines["validator-2"]
+        assert victim.workers is not None
+        await world.until(lambda: bool(statements(world, victim, ResultCommit)))
+        (note,) = [victim.notebook.notes[name] for name in victim.notebook.names(RESULTS)]
+        victim.kill()
+        await trio.sleep(3)
+        world.start(victim)
+        await finish(world, task)
+        shown = {
+            decode_transaction(each).body.action for each in statements(world, victim, RoundResult)
+        }
+        assert shown == {decode(ResultDraft, note).result}
+        assert victim.workers.done[Aggregate] <= 1, "what is durable is not computed again"
+        assert world.machines["validator-0"].node.chain.state().task(task).losses != ()
+
+
+@dataclass(slots=True)
+class Suspicious(FakeWorkers):
+    """A device whose screens suspect one payload and drop another."""
+
+    def aggregate(self, command: Aggregate) -> Aggregated:
+        """Add what screens would find."""
+        report = FakeWorkers.aggregate(self, command)
+        assert len(command.heights) == len(command.payloads)
+        return replace(report, flagged=(0,), dropped=(2,))
+
+
+async def test_what_the_screens_found_stands_on_the_chain(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=0, seats=4) as world:
+        for name in VALIDATORS:
+            world.add(name, Role.VALIDATOR, workers=Suspicious())
+        _, task = await world.submit(make_rules(rounds=1))
+        chain = world.machines["validator-0"].node.chain
+        found: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+
+        def finished() -> bool:
+            state = chain.state()
+            if Round(0) in state.task(task).open_rounds:
+                record = state.round(task, Round(0))
+                if record.advanced:
+                    shards = [row.shard for row in record.leases]
+                    assert record.flagged == (shards[0],)
+                    assert record.dropped == (shards[2],)
+                    found.add((record.flagged, record.dropped))
+            return state.task(task).status is TaskStatus.FINISHED
+
+        await world.until(finished, seconds=120)
+        assert found
 
 
 async def test_a_restart_between_commitment_and_reveal_opens_the_same_one(

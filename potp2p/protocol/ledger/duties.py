@@ -18,6 +18,7 @@ from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.anchors import may_ask
 from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.records import (
+    Claim,
     LeaseStatus,
     RoundPhase,
     RoundRecord,
@@ -72,6 +73,8 @@ class ClaimedLease:
     payload: BlobId
     diverged: bool
     """Claimed not to be finite: its payload is all zero and takes no part in the result."""
+    height: Height
+    """Of the claim: of equal payloads the first one stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,11 @@ def _claimed(
     for row in record.leases:
         lease = state.lease(task_id, round_, row.shard)
         if lease.claim is not None:
-            yield ClaimedLease(row.shard, lease.miner, lease.claim.payload, lease.claim.diverged)
+            yield _claimed_lease(row.shard, lease.miner, lease.claim)
+
+
+def _claimed_lease(shard: ShardIndex, miner: NodeId, claim: Claim) -> ClaimedLease:
+    return ClaimedLease(shard, miner, claim.payload, claim.diverged, claim.height)
 
 
 def _attests_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[AttestDuty]:
@@ -299,7 +306,7 @@ def _results_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Result
         if node not in judges_of(state, record.started, genesis):
             continue
         accepted = tuple(
-            ClaimedLease(shard, lease.miner, lease.claim.payload, lease.claim.diverged)
+            _claimed_lease(shard, lease.miner, lease.claim)
             for shard, lease in accepted_set(state, task_id, task.round)
             if lease.claim is not None
         )
