@@ -7,7 +7,7 @@ from typing import Final
 
 from potp2p.foundation.committee import faulty_max
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX, DEVNET_VALIDATORS_MAX
+from potp2p.foundation.limits import BLOCK_PAID_TRANSACTIONS_MAX, DEVNET_VALIDATORS_MAX
 from potp2p.processes.documents import Document
 from potp2p.processes.programs import Programs
 
@@ -49,7 +49,7 @@ def verify_consensus_plan(plan: ConsensusPlan) -> None:
     """Raise ConfigurationError for a measurement that cannot be made."""
     bounds = (
         ("--validators", plan.validators, 1, DEVNET_VALIDATORS_MAX),
-        ("--transactions-per-block", plan.transactions_per_block, 0, BLOCK_TRANSACTIONS_MAX),
+        ("--transactions-per-block", plan.transactions_per_block, 0, BLOCK_PAID_TRANSACTIONS_MAX),
         ("--seconds", plan.seconds, SECONDS_MIN, SECONDS_MAX),
         ("--dead", plan.dead, 0, faulty_max(plan.validators)),
         ("--rate", plan.rate, 0, RATE_MAX),

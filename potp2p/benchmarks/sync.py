@@ -16,7 +16,7 @@ from potp2p.api.status_client import read_status
 from potp2p.benchmarks.machine import Machine
 from potp2p.benchmarks.sync_chain import ChainMaker, sync_genesis, sync_key, validator_keys
 from potp2p.foundation.errors import ConfigurationError, OperatingError, UnreachableError
-from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX
+from potp2p.foundation.limits import BLOCK_PAID_TRANSACTIONS_MAX
 from potp2p.foundation.types import GENESIS_HEIGHT, Height
 from potp2p.observability.representation import decode_document
 from potp2p.processes.documents import Document, first_line, parse_document
@@ -102,7 +102,7 @@ def verify_sync_plan(plan: SyncPlan) -> None:
     """Raise ConfigurationError for a measurement that cannot be made."""
     bounds = (
         ("--blocks", plan.blocks, 1, BLOCKS_MAX),
-        ("--transactions-per-block", plan.transactions_per_block, 0, BLOCK_TRANSACTIONS_MAX),
+        ("--transactions-per-block", plan.transactions_per_block, 0, BLOCK_PAID_TRANSACTIONS_MAX),
         ("--peers", plan.peers, 1, PEERS_MAX),
     )
     for flag, value, least, most in bounds:

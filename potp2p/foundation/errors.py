@@ -44,6 +44,9 @@ class RejectionReason(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     """The sender cannot pay the amount, budget or fee."""
 
+    UNDERPRICED = "underpriced"
+    """The fee is below what the base fee asks for so many bytes."""
+
     NOT_FOUND = "not_found"
     """The message refers to a task, round, lease or contribution that does not exist."""
 

@@ -330,3 +330,11 @@ SKETCH_BYTES_MIN: Final = 4_096
 """Below it a block travels whole: a message more costs what it would save."""
 SKETCH_PATIENCE_SECONDS: Final = 0.5
 """For the missing transactions of a sketch, before others are asked for the whole block."""
+
+BASE_FEE_MAX: Final = 1 << 40
+"""Per byte, a thousand POT: no price of the largest transaction leaves the range of amounts."""
+
+assert BASE_FEE_MAX * TRANSACTION_BYTES_MAX < AMOUNT_BOUND
+
+BLOCK_PAID_TRANSACTIONS_MAX: Final = BLOCK_TRANSACTIONS_MAX // 2
+"""Half of a block belongs to free transactions (DESIGN section 5)."""

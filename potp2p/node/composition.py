@@ -129,7 +129,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     admission = Admission(
         chain_id, genesis.training.stamp_bits, ledger.state, genesis.money.validator_bond
     )
-    mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing)
+    mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing, admission.base_fee)
     chain = ChainService(
         chain_id, ledger, adapters.chain_store, bell, mempool, head, plan.checkpoint
     )

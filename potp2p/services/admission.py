@@ -69,6 +69,10 @@ class Admission:
         """Tell where a statement that could be executed now or soon may wait; None: nowhere."""
         return self._free(body) if is_free(body.action) else self._paid(body)
 
+    def base_fee(self) -> int:
+        """Return the price per byte of the next block's paid statements."""
+        return self.state().chain().base_fee
+
     def _paid(self, body: TransactionBody) -> Standing | None:
         owner = self.state().account(account_of(body.sender))
         ahead = body.nonce - owner.nonce

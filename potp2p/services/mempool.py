@@ -26,6 +26,7 @@ from potp2p.foundation.limits import (
 )
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId
 from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.incentives.fees import base_fee_of
 from potp2p.protocol.ledger.transition import (
     decode_transaction,
     is_free,
@@ -35,8 +36,12 @@ from potp2p.protocol.ledger.transition import (
 from potp2p.protocol.wire.transactions import TransactionBody
 from potp2p.services.admission import Room, Standing
 
-KEEP_REASONS = frozenset({RejectionReason.BAD_NONCE, RejectionReason.TOO_EARLY})
-"""Refusals that time may cure: a gap in the nonces, a phase that has not come."""
+KEEP_REASONS: Final = frozenset(
+    {RejectionReason.BAD_NONCE, RejectionReason.TOO_EARLY, RejectionReason.UNDERPRICED}
+)
+"""Refusals that time may cure: a gap in the nonces, a phase that has not come, a high price."""
+FORGIVEN: Final = frozenset({RejectionReason.RATE, RejectionReason.UNDERPRICED})
+"""Refusals of what is well signed: who bears it may be honest, and one of us may lag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,11 @@ class Pending:
     ahead: int
     """Nonces of the sender that must be used before this one."""
     arrived: Height
+
+    @property
+    def price(self) -> int:
+        """Return the fee per byte, in sixty-four thousandths: the base fee takes from all alike."""
+        return (self.fee << 16) // len(self.encoded)
 
 
 @dataclass(slots=True)
@@ -216,6 +226,8 @@ class Mempool:
     height: Callable[[], Height]
     has_standing: Callable[[TransactionBody], Standing | None]
     """Tells whether the state lets a sender's statement wait at all, and where."""
+    base_fee: Callable[[], int] = lambda: 0
+    """Per byte of what is paid, in the next block."""
     _pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
     _verified: dict[Digest, bytes] = field(default_factory=dict[Digest, bytes])
     """By SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
@@ -230,8 +242,9 @@ class Mempool:
         """
         Take a transaction; False when it is known already. Raises PeerError to refuse it.
 
-        RATE means that its shape and signature are right: whoever bears it may be honest. What
-        this node says itself has its own room, where the oldest makes place for the newest.
+        FORGIVEN reasons mean that its shape and signature are right: whoever bears it may be
+        honest. What this node says itself has its own room, where the oldest makes place for the
+        newest.
         """
         if len(encoded) > TRANSACTION_BYTES_MAX:
             raise PeerError(RejectionReason.OUT_OF_BOUNDS, "transaction too large")
@@ -245,6 +258,8 @@ class Mempool:
         identifier = statement_id(encoded)
         if identifier in self._pending:
             return False
+        if not is_free(body.action):
+            self._require_fee(body, len(encoded))
         standing = self.has_standing(body)
         if standing is None:
             raise PeerError(RejectionReason.RATE, "no seat, registration, money or stamp")
@@ -263,6 +278,15 @@ class Mempool:
         self._keep(new)
         self._verified[sha256(encoded)] = encoded
         return True
+
+    def _require_fee(self, body: TransactionBody, size: int) -> None:
+        """Refuse what the next block would: nobody waits for the price to come down."""
+        least = base_fee_of(body.action, self.base_fee(), size)
+        if body.fee < least:
+            raise PeerError(
+                RejectionReason.UNDERPRICED,
+                f"fee {body.fee}, the base fee of {size} bytes is {least} now",
+            )
 
     def is_verified(self, encoded: bytes) -> bool:
         """Tell whether exactly these bytes had their signature checked here."""
@@ -283,7 +307,7 @@ class Mempool:
         )
         paid = sorted(
             (each for each in self._pending.values() if each.room is Room.PAID),
-            key=lambda each: (-each.fee, each.arrived),
+            key=lambda each: (-each.price, each.arrived),
         )
         return tuple(each.encoded for each in (*free, *_in_nonce_order(paid)))
 
@@ -333,7 +357,7 @@ def _age(pending: Pending) -> tuple[Height, bytes]:
 
 
 def _worth(pending: Pending) -> tuple[int, int]:
-    return -pending.ahead, pending.fee
+    return -pending.ahead, pending.price
 
 
 def _in_nonce_order(paid: list[Pending]) -> list[Pending]:

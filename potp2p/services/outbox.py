@@ -35,7 +35,7 @@ from potp2p.protocol.wire.submission import (
 )
 from potp2p.protocol.wire.transactions import Free, TransactionBody
 from potp2p.services.chain import ChainService
-from potp2p.services.mempool import Mempool
+from potp2p.services.mempool import FORGIVEN, Mempool
 
 BATCH_OVERHEAD_BYTES = 16
 TRANSACTION_OVERHEAD_BYTES = 5
@@ -123,7 +123,7 @@ class OutboxService:
                 if self.mempool.add(encoded):
                     self._queue(encoded)
             except PeerError as error:
-                if error.reason is not RejectionReason.RATE:
+                if error.reason not in FORGIVEN:
                     raise
                 refused.append(Refusal(index, error.detail[:REFUSAL_BYTES_MAX]))
         return encode(SubmissionReceipt(tuple(refused)))
@@ -144,7 +144,7 @@ class OutboxService:
                 self.mempool.add(encoded)
             except PeerError as error:
                 # Signed as it should be, yet without room or standing here: one of us may lag.
-                if error.reason is not RejectionReason.RATE:
+                if error.reason not in FORGIVEN:
                     raise
             else:
                 of_use = True

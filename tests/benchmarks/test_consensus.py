@@ -149,7 +149,7 @@ def plan(folder: Path = NOWHERE, **changes: object) -> ConsensusPlan:
     "changes",
     [
         {"validators": 0},
-        {"transactions_per_block": 2_001},
+        {"transactions_per_block": 1_001},
         {"seconds": 4},
         {"dead": 2},
         {"rate": -1},

@@ -162,7 +162,7 @@ def small_genesis(validators: Sequence[KeyPair], client: KeyPair, sponsor: KeyPa
     return replace(
         whole,
         consensus=consensus,
-        money=replace(whole.money, unbonding_blocks=90, ban_blocks=30),
+        money=replace(whole.money, unbonding_blocks=90, ban_blocks=30, base_fee_floor=Amount(0)),
         training=replace(whole.training, stamp_bits=4, audit_deadline=5, package_deadline=8),
         validators=tuple(
             GenesisValidator(each.node_id, chain_anchor(beacon_seed(each.secret, Epoch(0)), length))

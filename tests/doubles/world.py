@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 BUDGET = Amount(60 * POT)
-FEE = Amount(1_000)
+FEE = Amount(2_000_000)
 
 
 def write_package(folder: Path, rules: TaskRules) -> Package:

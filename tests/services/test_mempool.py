@@ -43,10 +43,13 @@ class Bench:
     banned: set[bytes] = field(default_factory=set[bytes])
     strangers: set[bytes] = field(default_factory=set[bytes])
     at_most: int = 2_048
+    base_fee: int = 0
     pool: Mempool = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pool = Mempool(CHAIN, lambda: Height(self.height), self.has_standing)
+        self.pool = Mempool(
+            CHAIN, lambda: Height(self.height), self.has_standing, lambda: self.base_fee
+        )
 
     def has_standing(self, body: TransactionBody) -> Standing | None:
         if body.sender in self.banned:
@@ -322,6 +325,31 @@ def test_a_full_room_knows_who_leaves_first_after_many_changes(bound: Bound) -> 
         room = bench.pool._rooms[Room.PAID]
         waiting = [each for share in room.shares.values() for each in share.pending.values()]
         assert room._by_worth == sorted(
-            (-each.ahead, each.fee, each.identifier) for each in waiting
+            (-each.ahead, each.price, each.identifier) for each in waiting
         )
         assert len(waiting) == room.count == len(bench.pool) <= 50
+
+
+def test_a_fee_below_the_base_fee_is_refused_by_name_and_a_larger_statement_needs_more() -> None:
+    bench = Bench(base_fee=10)
+    size = len(pay(0, 1_000))
+    assert refusal(bench.pool, pay(0, 10 * size - 1)) is RejectionReason.UNDERPRICED
+    assert bench.pool.add(pay(0, 10 * size))
+    assert bench.pool.add(ready(1)), "what is free has no price"
+
+
+def test_what_has_become_too_cheap_waits_for_the_price_to_fall() -> None:
+    bench = Bench()
+    bench.pool.add(pay(0, 5))
+    bench.pool.refuse([(pay(0, 5), PeerError(RejectionReason.UNDERPRICED, "too little"))])
+    assert bench.pool.candidates() == (pay(0, 5),)
+
+
+def test_among_paid_statements_the_fee_per_byte_counts() -> None:
+    bench = Bench()
+    large = sign_paid_transaction(BORIS, CHAIN, 0, Amount(300), Transfer(TO, Amount(1 << 60)))
+    small = pay(0, 298)
+    assert len(large) > len(small) + 6
+    bench.pool.add(large)
+    bench.pool.add(small)
+    assert bench.pool.candidates() == (small, large)

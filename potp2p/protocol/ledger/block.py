@@ -6,12 +6,12 @@ stores an outcome. The same code puts a block together and checks one, so that a
 believe in a state that validators do not reproduce.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.limits import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX
+from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX
 from potp2p.foundation.types import (
     Amount,
     ChainId,
@@ -25,9 +25,11 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.crypto.beacon import KnownReveals
 from potp2p.protocol.crypto.hashing import sha256, tagged_hash
+from potp2p.protocol.incentives.fees import next_base_fee
 from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
 from potp2p.protocol.incentives.weights import total_weight, weights_root
 from potp2p.protocol.ledger.audits import advance_audits, draw_audits
+from potp2p.protocol.ledger.batch import BLOCK_LIMITS, Batch, Limits, Verified
 from potp2p.protocol.ledger.booking import book_weights
 from potp2p.protocol.ledger.conservation import verify_conserved
 from potp2p.protocol.ledger.context import BlockContext
@@ -40,7 +42,7 @@ from potp2p.protocol.ledger.epochs import (
     weights_of,
 )
 from potp2p.protocol.ledger.heights import last_of
-from potp2p.protocol.ledger.money import credit, issue, pay_due, payout_of
+from potp2p.protocol.ledger.money import burn, credit, issue, pay_due, payout_of
 from potp2p.protocol.ledger.node_cache import NodeCache
 from potp2p.protocol.ledger.receipts import SettledRound
 from potp2p.protocol.ledger.records import CycleWeights, TaskStatus
@@ -49,22 +51,14 @@ from potp2p.protocol.ledger.seats import next_validators, validators_hash
 from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
-from potp2p.protocol.ledger.transition import apply, decode_transaction, verify_transaction
 from potp2p.protocol.ledger.tree import NodeReader, updating
 from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
 from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import encode
 
-TRANSACTION_OVERHEAD_BYTES: Final = 4
-"""What one transaction adds to a block beside its bytes."""
 SLICE_TRANSACTIONS: Final = 64
 """Two to three milliseconds of work, between which others get their turn."""
-BODY_RESERVE_BYTES: Final = 1 << 14
-"""Room in a block for header, seal and signatures."""
-
-Verified = Callable[[bytes], bool]
-"""Tells whether the signature of exactly these bytes was checked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +119,7 @@ class Ledger:
     nodes: NodeReader
     state_root: Digest
     """Root of the state that the readers show; whoever stores an outcome sets it."""
+    limits: Limits = BLOCK_LIMITS
     chain_id: ChainId = field(init=False)
     _cache: RecordCache = field(init=False)
     _tree: NodeCache = field(init=False)
@@ -276,15 +271,16 @@ class Ledger:
             raise PeerError(RejectionReason.BAD_BLOCK, f"height {height} does not follow")
         revealer = None if parent is None else seats[parent.frame.primary].node
         context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
-        batch = _Batch(state, context, verified, transactions_max)
+        batch = Batch(state, context, verified, transactions_max, self.limits)
         for place, encoded in enumerate(candidates):
             if place % SLICE_TRANSACTIONS == SLICE_TRANSACTIONS - 1:
                 yield
             if strict:
                 batch.take(encoded)
-            elif batch.has_room(encoded):
+            else:
                 batch.offer(encoded)
         _pay_author(state, context, batch.tips)
+        _burn_base_fees(state, context, batch)
         settled = _do_duties(state, context)
         verify_conserved(state.overlay, self._first_supply)
         writes = state.overlay.encoded_writes()
@@ -318,48 +314,6 @@ def outcome_of(end: StopIteration) -> Outcome:
     return outcome
 
 
-@dataclass(slots=True)
-class _Batch:
-    """The transactions of one block as they are taken in."""
-
-    state: State
-    context: BlockContext
-    verified: Verified
-    transactions_max: int
-    tips: int = 0
-    block_bytes: int = BODY_RESERVE_BYTES
-    included: list[bytes] = field(default_factory=list[bytes])
-    refused: list[tuple[bytes, PeerError]] = field(default_factory=list[tuple[bytes, PeerError]])
-
-    def has_room(self, encoded: bytes) -> bool:
-        """Tell whether another transaction fits the limits of a block."""
-        size = self.block_bytes + len(encoded) + TRANSACTION_OVERHEAD_BYTES
-        return size <= BLOCK_BYTES_MAX and len(self.included) < min(
-            self.transactions_max, BLOCK_TRANSACTIONS_MAX
-        )
-
-    def take(self, encoded: bytes) -> None:
-        """Apply one transaction, whole or not at all; PeerError where it does not apply."""
-        if not self.has_room(encoded):
-            raise PeerError(RejectionReason.BAD_BLOCK, "more transactions than a block may hold")
-        transaction = decode_transaction(encoded)
-        if not self.verified(encoded):
-            verify_transaction(transaction, self.context.chain_id)
-        child = self.state.child()
-        fee = apply(child, transaction, self.context)
-        child.merge()
-        self.tips += fee
-        self.block_bytes += len(encoded) + TRANSACTION_OVERHEAD_BYTES
-        self.included.append(encoded)
-
-    def offer(self, encoded: bytes) -> None:
-        """Take a transaction if it applies; remember why it does not."""
-        try:
-            self.take(encoded)
-        except PeerError as error:
-            self.refused.append((encoded, error))
-
-
 def _pay_author(state: State, context: BlockContext, tips: int) -> None:
     """Pay subsidy and half of the tips to a ranked author; the rest waits for the frame."""
     half = author_tips(tips, ranked=context.rank != RANK_NONE)
@@ -374,6 +328,14 @@ def _pay_author(state: State, context: BlockContext, tips: int) -> None:
         credit(state, payout, half)
     chain = state.chain()
     state.put_chain(replace(chain, pending_tips=Amount(tips - half)))
+
+
+def _burn_base_fees(state: State, context: BlockContext, batch: Batch) -> None:
+    """Burn what the transactions had to burn, and set the price of the next block's bytes."""
+    burn(state, batch.burned, by_task=False)
+    chain, floor = state.chain(), context.genesis.money.base_fee_floor
+    following = next_base_fee(chain.base_fee, batch.fullness, floor)
+    state.put_chain(replace(chain, base_fee=following))
 
 
 def _do_duties(state: State, context: BlockContext) -> tuple[SettledRound, ...]:

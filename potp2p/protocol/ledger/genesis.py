@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.limits import AMOUNT_BOUND, SETS_KEPT_MAX
+from potp2p.foundation.limits import AMOUNT_BOUND, BASE_FEE_MAX, SETS_KEPT_MAX
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     POT,
@@ -88,6 +88,7 @@ def genesis_outcome(genesis: Genesis, chain_id: ChainId) -> Outcome:
         passed_over=(),
         barred=(),
         pending_tips=Amount(0),
+        base_fee=genesis.money.base_fee_floor,
     )
     writes: dict[bytes, bytes | None] = {chain_key(): encode(chain)}
     for each in genesis.accounts:
@@ -131,6 +132,7 @@ def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
         (money.slash_share <= PPM, "slash beyond the bond"),
         (money.validator_bond > 0, "seats without a bond"),
+        (money.base_fee_floor <= BASE_FEE_MAX, "bytes dearer than any price"),
         (
             all(bonds.get(account_of(node), 0) >= money.validator_bond for node in nodes),
             "a validator without its bond",
@@ -227,6 +229,7 @@ DEVNET_MONEY: Final = MoneyParameters(
     sponsor_bond=Amount(20 * POT),
     slash_share=PartsPerMillion(PPM),
     ban_blocks=2_000,
+    base_fee_floor=Amount(1_000),
 )
 DEVNET_TRAINING: Final = TrainingParameters(
     payload_bytes_per_round=256 << 20,

@@ -105,6 +105,8 @@ class Chain:
     """Ascending by author; emptied with the cycle."""
     pending_tips: AmountField
     """The part of the last block's tips that its primary gets when its frame is executed."""
+    base_fee: AmountField
+    """Per byte of paid transactions of the next block; burned."""
 
 
 @dataclass(frozen=True, slots=True)

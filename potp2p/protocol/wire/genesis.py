@@ -52,6 +52,8 @@ class MoneyParameters:
     slash_share: PpmField
     """Part of a bond that a failed audit costs; half of it is burned."""
     ban_blocks: CountField
+    base_fee_floor: AmountField
+    """Least price per byte of a paid transaction, and the first one; zero: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

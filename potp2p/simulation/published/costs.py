@@ -167,7 +167,12 @@ def _genesis(keys: list[KeyPair]) -> Genesis:
     known = {each.account for each in genesis.accounts}
     more = [GenesisAccount(each.account, money, Amount(0)) for each in keys]
     every = [*genesis.accounts, *(each for each in more if each.account not in known)]
-    return replace(genesis, accounts=tuple(sorted(every, key=lambda each: each.account)))
+    # Without a base fee: what a block costs does not depend on who pays how much.
+    return replace(
+        genesis,
+        accounts=tuple(sorted(every, key=lambda each: each.account)),
+        money=replace(genesis.money, base_fee_floor=Amount(0)),
+    )
 
 
 def _ledger(genesis: Genesis) -> Ledger:

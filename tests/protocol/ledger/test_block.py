@@ -1,6 +1,7 @@
 """Blocks: author and validators agree, limits hold, what does not apply is out or refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,12 +9,13 @@ from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX
 from potp2p.foundation.types import Amount, Height
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.batch import BODY_RESERVE_BYTES, Limits
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.keys import account_key, chain_key, lease_key, lease_place
 from potp2p.protocol.ledger.state import decode_record
 from potp2p.protocol.ledger.tree import prove, verify_proof
 from potp2p.protocol.wire.blocks import RANK_NONE
-from potp2p.protocol.wire.transactions import Transfer
+from potp2p.protocol.wire.transactions import Transfer, Unbond
 from tests.doubles.ledger_world import LedgerWorld, build_world, key_pair
 
 
@@ -25,6 +27,21 @@ def world() -> LedgerWorld:
 def gifts(world: LedgerWorld, count: int) -> list[bytes]:
     gift = Transfer(account_of(key_pair("friend").node_id), Amount(1))
     return [world.paid(world.client, gift, nonce=number, fee=1) for number in range(count)]
+
+
+def free(world: LedgerWorld, count: int) -> list[bytes]:
+    """Return registrations of rigs: free, of equal size, and in nobody's way."""
+    keys = [key_pair(f"rig {index}") for index in range(count)]
+    return [world.free(each, world.registration(each)) for each in keys]
+
+
+def dear_world(floor: int) -> LedgerWorld:
+    return build_world(
+        miners=0,
+        change=lambda whole: replace(
+            whole, money=replace(whole.money, base_fee_floor=Amount(floor))
+        ),
+    )
 
 
 def run(
@@ -79,19 +96,88 @@ def test_signature_is_checked_unless_the_mempool_has(world: LedgerWorld) -> None
         run(world, [bytes(forged)])
 
 
-def test_block_holds_no_more_than_its_limits(
-    world: LedgerWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_block_holds_no_more_than_its_limits(world: LedgerWorld) -> None:
     assert BLOCK_TRANSACTIONS_MAX == 2_000
-    monkeypatch.setattr("potp2p.protocol.ledger.block.BLOCK_TRANSACTIONS_MAX", 3)
-    own = run(world, gifts(world, 5), strict=False)
+    world.ledger.limits = Limits(transactions=3)
+    anchors = free(world, 5)
+    own = run(world, anchors, strict=False)
     assert len(own.included) == 3
     assert own.refused == (), "what has no room may come later"
     with pytest.raises(PeerError, match="bad_block"):
-        run(world, gifts(world, 4))
-    monkeypatch.setattr("potp2p.protocol.ledger.block.BLOCK_BYTES_MAX", (1 << 14) + 300)
-    small = run(world, gifts(world, 3), strict=False)
+        run(world, anchors[:4])
+    world.ledger.limits = Limits(bytes=BODY_RESERVE_BYTES + 300)
+    small = run(world, anchors[:3], strict=False)
     assert 0 < len(small.included) < 3
+
+
+def test_paid_transactions_never_take_more_than_half_a_block(world: LedgerWorld) -> None:
+    world.ledger.limits = Limits(transactions=4)
+    own = run(world, gifts(world, 4), strict=False)
+    assert len(own.included) == 2
+    with pytest.raises(PeerError, match="bad_block"):
+        run(world, gifts(world, 3))
+    size = len(gifts(world, 1)[0])
+    world.ledger.limits = Limits(bytes=BODY_RESERVE_BYTES + 3 * size)
+    many = run(world, gifts(world, 3), strict=False)
+    assert len(many.included) == 2, "three would fit, if they had the whole block"
+
+
+def test_free_transactions_may_flow_over_into_the_paid_half(world: LedgerWorld) -> None:
+    world.ledger.limits = Limits(transactions=4)
+    anchors, paid = free(world, 3), gifts(world, 2)
+    for order in ([*anchors, *paid], [*paid[:1], *anchors]):
+        own = run(world, order, strict=False)
+        assert [each in own.included for each in (*anchors, *paid)] == [True] * 4 + [False]
+
+
+def test_a_block_with_an_underpriced_transaction_is_refused_and_its_author_leaves_it_out() -> None:
+    world = dear_world(100)
+    gift = Transfer(account_of(key_pair("friend").node_id), Amount(1))
+    size = len(world.paid(world.client, gift, fee=20_000))
+    cheap = world.paid(world.client, gift, fee=100 * size - 1)
+    with pytest.raises(PeerError, match="underpriced"):
+        run(world, [cheap])
+    own = run(world, [cheap], strict=False)
+    assert [error.reason for _, error in own.refused] == [RejectionReason.UNDERPRICED]
+    enough = world.paid(world.client, gift, fee=100 * size)
+    assert run(world, [enough]).included == (enough,)
+
+
+def test_the_base_fee_is_burned_and_only_the_tip_is_paid_out() -> None:
+    world = dear_world(100)
+    before = world.state.chain()
+    gift = Transfer(account_of(key_pair("friend").node_id), Amount(1))
+    paid = world.paid(world.client, gift, fee=50_000)
+    world.block(paid)
+    after = world.state.chain()
+    assert after.burned - before.burned == 100 * len(paid)
+    assert after.pending_tips == 50_000 - 100 * len(paid)
+    assert after.burned_in_cycle == before.burned_in_cycle, "it must not buy lottery weight"
+    assert sum(world.held.values()) == after.supply
+
+
+def test_the_base_fee_follows_how_full_the_paid_lane_was() -> None:
+    world = dear_world(800)
+    world.ledger.limits = Limits(transactions=8)
+    gift = Transfer(account_of(key_pair("friend").node_id), Amount(1))
+    prices = []
+    for count in (4, 4, 2, 0, 0, 0):
+        nonce = world.account(world.client).nonce
+        batch = [
+            world.paid(world.client, gift, nonce=nonce + index, fee=1_000_000)
+            for index in range(count)
+        ]
+        world.block(*batch)
+        prices.append(world.state.chain().base_fee)
+    assert prices == [900, 1_012, 1_012, 886, 800, 800]
+
+
+def test_who_has_nothing_but_a_bond_gets_it_back_without_a_fee() -> None:
+    world = dear_world(100)
+    validator = world.validators[0]
+    assert world.account(validator).balance == 0
+    world.block(world.paid(validator, Unbond(Amount(1))))
+    assert world.account(validator).nonce == 1
 
 
 def test_state_root_proves_every_record_and_the_absence_of_others(world: LedgerWorld) -> None:
