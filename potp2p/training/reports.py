@@ -112,8 +112,25 @@ class Failed:
     message: Annotated[str, Text(512)]
 
 
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """In place of Ready: this machine computes other bits than everyone else, and never may."""
+
+    KIND: ClassVar = 10
+    message: Annotated[str, Text(512)]
+
+
 Report = (
-    Ready | Progress | Trained | Checked | Aggregated | Replayed | Evaluated | Inspected | Failed
+    Ready
+    | Progress
+    | Trained
+    | Checked
+    | Aggregated
+    | Replayed
+    | Evaluated
+    | Inspected
+    | Failed
+    | Unfit
 )
 
 

@@ -29,25 +29,35 @@ from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
 from potp2p.training.commands import Lease
 from potp2p.training.compression import d8
 from potp2p.training.layout import Layout
+from potp2p.training.screening import products
+from potp2p.training.step import ignore_progress
 from potp2p.training.tensors import Float32
 
-KNOWN_ANSWER: Final = "0dde98bdbb0fe11a52747a89078dbc5d37e403d2c96c5f8e13d2cdd3f5006283"
+KNOWN_ANSWER: Final = "e87b1a3b6f1d63434c76b13df89d0d8ca7ca0e9095a5b10548e7b6d8ea034b20"
 LAYOUT: Final = Layout(
     parameters=(("bias", (5,)), ("scale", ()), ("weight", (3, 1_500))),
     buffers=(("mean", (4,)),),
 )
 
 
-def verify_arithmetic() -> None:
-    """Raise OperatingError when this machine computes other bits than the rule says."""
+class UnfitError(OperatingError):
+    """The machine computes other bits than the rule says."""
+
+
+def verify_arithmetic(known: str = KNOWN_ANSWER) -> None:
+    """Raise UnfitError when this machine computes other bits than the rule says."""
     answer = compute_answer().hex()
-    if answer != KNOWN_ANSWER:
-        raise OperatingError(f"exact arithmetic differs on this machine: {answer[:16]}")
+    if answer != known:
+        raise UnfitError(
+            f"exact arithmetic differs on this machine ({answer[:8]} for {known[:8]}): "
+            "it would disagree with every other node"
+        )
 
 
 def compute_answer() -> Digest:
-    """Encode, decode and aggregate in every mode, with one, two and three payloads."""
+    """Encode, decode, compare and aggregate in every mode, with one, two and three payloads."""
     digest = sha256()
+    count_chunks = LAYOUT.chunk_starts_C.size
     for mode, optimizer in (
         (Mode.LOCAL, Optimizer.ADAMW),
         (Mode.GRADIENT, Optimizer.SGD),
@@ -62,6 +72,8 @@ def compute_answer() -> Digest:
             payloads = [d8.decode(payload, LAYOUT) for payload in encoded]
             checkpoint = aggregate(rules, Round(count), checkpoint, payloads)
             digest.update(b"".join(encoded))
+            compared = products(LAYOUT, payloads, range(count_chunks), ignore_progress)
+            digest.update(repr(compared).encode())
             digest.update(encode_checkpoint(checkpoint))
     return Digest(digest.digest())
 

@@ -24,7 +24,7 @@ from potp2p.protocol.wire import schema
 from potp2p.training.commands import Cancel, CommandFrame
 from potp2p.training.faults import COMPUTATION_ERRORS, describe, printable
 from potp2p.training.frames import FrameBuffer, encode_frame
-from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
+from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame, Unfit
 
 if TYPE_CHECKING:
     from potp2p.training.execution import Executor
@@ -105,7 +105,11 @@ def run(device_name: str) -> None:
     _die_with_parent()
     os.environ.update(ENVIRONMENT)
     threading.Thread(target=pipe.read_commands, daemon=True).start()
-    executor, ready, load_library = _open(device_name)
+    opened = _open(device_name)
+    if isinstance(opened, Unfit):
+        pipe.send(0, opened)
+        sys.exit(1)
+    executor, ready, load_library = opened
     pipe.send(0, ready)
     # After the report, so that the node can go on: the first lease is some blocks away.
     load_library()
@@ -116,7 +120,7 @@ def run(device_name: str) -> None:
         _return_memory()
 
 
-def _open(device_name: str) -> "tuple[Executor, Ready, Callable[[], None]]":
+def _open(device_name: str) -> "tuple[Executor, Ready, Callable[[], None]] | Unfit":
     # Imported here and not above: by now nothing that torch prints can reach the frames, and
     # what it reads from the environment is set.
     import torch  # noqa: PLC0415
@@ -124,12 +128,15 @@ def _open(device_name: str) -> "tuple[Executor, Ready, Callable[[], None]]":
     from potp2p.training.devices import open_device  # noqa: PLC0415
     from potp2p.training.execution import Executor  # noqa: PLC0415
     from potp2p.training.model import load_library  # noqa: PLC0415
-    from potp2p.training.self_test import verify_arithmetic  # noqa: PLC0415
+    from potp2p.training.self_test import UnfitError, verify_arithmetic  # noqa: PLC0415
 
     torch.set_num_interop_threads(1)
     torch.set_num_threads(1)
     device = open_device(device_name)
-    verify_arithmetic()
+    try:
+        verify_arithmetic()
+    except UnfitError as error:
+        return Unfit(printable(str(error)))
     ready = Ready(device.device, device.name, device.memory_bytes, torch.__version__)
     return Executor(torch.device(device.device)), ready, load_library
 

@@ -38,7 +38,7 @@ from potp2p.training.commands import (
     Replay,
     Train,
 )
-from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
+from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame, Unfit
 from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
 from potp2p.workers.process import Log, WorkerProcess, worker_command, worker_environment
 
@@ -56,6 +56,10 @@ COMMAND_BYTES_MAX: Final = FRAME_BYTES_MAX - 64
 """What a frame leaves for a command beside its number and kind."""
 WORKER_NICE: Final = 10
 """Training gives way to the votes and blocks of the same machine: those have deadlines in ms."""
+
+
+class UnfitError(OperatingError):
+    """The machine computes other bits than all others: no node may run on it."""
 
 
 def _no_log(_line: str) -> None:
@@ -131,6 +135,9 @@ class _Device:
         """Keep one process running for this device; ends by cancellation."""
         while True:
             fault = await self._run_process()
+            if isinstance(fault, UnfitError):
+                # No restart mends it, and whatever we posted would be wrong.
+                raise fault
             self.restarts += 1
             if not self._is_ended_by_others():
                 self._ended_at.append(trio.current_time())
@@ -160,10 +167,14 @@ class _Device:
             self.pid, self.last = None, None
             self.state = WorkerState.WAITING
         assert fault is not None, "feeding ends only by a fault"
+        if isinstance(fault, UnfitError):
+            return fault
         return OperatingError(f"{fault} (exit code {exit_code})")
 
     async def _feed(self, process: WorkerProcess) -> NoReturn:
         first = await self._receive(process, self.limits.start_seconds)
+        if isinstance(first.report, Unfit):
+            raise UnfitError(f"worker {self.name}: {first.report.message}")
         if first.number != 0 or not isinstance(first.report, Ready):
             raise OperatingError("the worker did not say that it is ready")
         self.ready = first.report

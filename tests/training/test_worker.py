@@ -13,7 +13,15 @@ from potp2p.protocol.wire import schema
 from potp2p.training.central import read_rules
 from potp2p.training.commands import CommandFrame, Evaluate, Inspect, Train
 from potp2p.training.frames import FrameBuffer, encode_frame
-from potp2p.training.reports import Evaluated, Failed, Inspected, Progress, Ready, ReportFrame
+from potp2p.training.reports import (
+    Evaluated,
+    Failed,
+    Inspected,
+    Progress,
+    Ready,
+    ReportFrame,
+    Unfit,
+)
 from tests.training.orders import VIT, lease
 
 Process = subprocess.Popen[bytes]
@@ -139,6 +147,27 @@ def test_garbage_on_stdin_ends_the_worker_with_one_line(worker: Process, garbage
     assert worker.wait(timeout=120) == 1
     assert worker.stderr is not None
     assert worker.stderr.read().decode().count("\n") == 1
+
+
+def test_a_machine_with_other_arithmetic_says_so_and_ends() -> None:
+    code = (
+        "from potp2p.training import self_test, worker\n"
+        "self_test.verify_arithmetic.__defaults__ = ('00' * 32,)\n"
+        "worker.run('cpu')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        frame = Line(process).receive()
+        assert process.wait(timeout=120) == 1
+    assert frame is not None
+    assert frame.number == 0
+    assert isinstance(frame.report, Unfit)
+    assert frame.report.message.startswith("exact arithmetic differs on this machine (")
 
 
 def test_an_unknown_device_is_one_line() -> None:

@@ -14,7 +14,7 @@ from potp2p.foundation.types import MicroNats
 from potp2p.protocol.wire import schema
 from potp2p.training.commands import Cancel, CommandFrame
 from potp2p.training.frames import FrameBuffer, encode_frame
-from potp2p.training.reports import Evaluated, Failed, Progress, Ready, Report, ReportFrame
+from potp2p.training.reports import Evaluated, Failed, Progress, Ready, Report, ReportFrame, Unfit
 
 
 def send(number: int, report: Report) -> None:
@@ -52,6 +52,9 @@ def main() -> None:
     starts = len(counted.read_text())
     if behaviour == "never-ready":
         sys.stderr.write("worker: arithmetic differs\n")
+        sys.exit(1)
+    if behaviour == "unfit":
+        send(0, Unfit("exact arithmetic differs"))
         sys.exit(1)
     send(0, Ready("cpu", "a fake", 1, "none"))
     if behaviour == "deaf":

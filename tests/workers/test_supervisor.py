@@ -17,7 +17,7 @@ from potp2p.training.commands import Evaluate, Inspect, Train
 from potp2p.training.reports import Evaluated, Progress, Trained
 from potp2p.workers.devices import discover_names, parse_devices
 from potp2p.workers.ports import WorkerState
-from potp2p.workers.supervisor import Limits, Workers
+from potp2p.workers.supervisor import Limits, UnfitError, Workers
 from tests.training.orders import lease, rules
 
 FAKE = Path(__file__).parent / "fake_worker.py"
@@ -123,6 +123,15 @@ async def test_restarts_are_bounded_and_callers_are_told_at_once(tmp_path: Path)
             await each.workers.execute(COMMAND)
     assert each.starts == QUICK.restarts_max + 1
     assert "worker: arithmetic differs" in each.lines
+
+
+async def test_a_machine_with_other_arithmetic_stops_the_node_at_once(tmp_path: Path) -> None:
+    with pytest.RaisesGroup(
+        pytest.RaisesGroup(pytest.RaisesExc(UnfitError, match="cpu: exact arithmetic differs"))
+    ):
+        async with rig("unfit", tmp_path) as each:
+            await trio.sleep_forever()
+    assert each.starts == 1
 
 
 async def test_a_device_is_tried_again_when_the_window_has_passed(tmp_path: Path) -> None:
