@@ -22,6 +22,7 @@ from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import ConsensusParameters, Genesis
 from potp2p.protocol.wire.schema import decode
 from potp2p.services.admission import Admission
+from potp2p.services.auditing import AuditingService
 from potp2p.services.authoring import AuthoringService
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.catch_up import nobody_to_ask
@@ -110,6 +111,8 @@ class Node:
     consensus: ConsensusService | None
     mining: MiningService | None
     judging: JudgingService | None
+    auditing: AuditingService | None
+    """None where nothing is computed."""
     retention: RetentionService
     status: StatusService
     snapshots: SnapshotService | None = None
@@ -165,6 +168,7 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
         consensus,
         mining,
         judging,
+        parts.auditing(blobs, packages, outbox),
         retention,
         status,
         parts.snapshots(),
@@ -283,6 +287,23 @@ class _Parts:
             outbox,
             registrar,
             self.plan.data_folder / "work",
+            self.adapters.random_bytes,
+            self.logbook.say,
+        )
+
+    def auditing(
+        self, blobs: BlobExchange, packages: PackageFiles, outbox: OutboxService
+    ) -> AuditingService | None:
+        if self.adapters.workers is None:
+            return None
+        return AuditingService(
+            self.keys,
+            self.chain,
+            blobs,
+            packages,
+            self.adapters.workers,
+            self.adapters.notebook,
+            outbox,
             self.adapters.random_bytes,
             self.logbook.say,
         )

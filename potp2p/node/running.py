@@ -20,3 +20,5 @@ def start_services(nursery: trio.Nursery, node: Node) -> None:
         nursery.start_soon(node.mining.run)
     if node.judging is not None:
         nursery.start_soon(node.judging.run)
+    if node.auditing is not None:
+        nursery.start_soon(node.auditing.run)

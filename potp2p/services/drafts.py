@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from potp2p.foundation.types import Digest, NodeId, Round, TaskId
-from potp2p.protocol.ledger.duties import LeasePlace
-from potp2p.protocol.ledger.keys import lease_key, lease_place, round_key, round_place
+from potp2p.protocol.ledger.keys import LeasePlace, lease_key, lease_place, round_key, round_place
 from potp2p.protocol.verification.commitments import (
     Contribution,
     Finding,

@@ -1,16 +1,15 @@
 """
-What a validator does for tasks: hold packages and payloads, attest, aggregate, replay, reveal.
+What a validator does for tasks: hold packages and payloads, attest, aggregate.
 
 Duties are read anew from the state after each block, and each is carried by a trio task of its own
-until it is done or leaves the state. What binds us later (an audit's salt and report) is durable
-before it leaves.
+until it is done or leaves the state. What binds us later (a result and its salt) is durable before
+it leaves. Replays are `auditing.py`, on miners too.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Final, TypeVar
 
 import trio
 
@@ -18,21 +17,18 @@ from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.limits import INSPECT_SECONDS
-from potp2p.foundation.types import BlobId, Height, NodeId
+from potp2p.foundation.types import Height, NodeId
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import (
     AttestDuty,
-    AuditDuty,
     ClaimedLease,
-    LeasePlace,
     PackageDuty,
     ResultDuty,
     ValidatorDuties,
     validator_duties,
 )
-from potp2p.protocol.ledger.keys import lease_key, round_key
-from potp2p.protocol.verification.commitments import Contribution, LeaseKey
+from potp2p.protocol.ledger.keys import LeasePlace, lease_key, round_key
 from potp2p.protocol.wire.manifests import (
     EVALUATION_FILE,
     INITIAL_FILE,
@@ -44,34 +40,22 @@ from potp2p.protocol.wire.transactions import (
     Anchor,
     Attest,
     AttestPackage,
-    AuditCommit,
     Free,
     RoundResult,
 )
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService
 from potp2p.services.drafts import (
-    AUDITS,
-    AuditDraft,
     ResultDraft,
-    draft_name,
     lease_name,
     result_name,
 )
+from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
 from potp2p.storage.ports import Notebook
-from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease, Replay
-from potp2p.training.reports import Aggregated, Checked, Inspected, Progress, Replayed
+from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease
+from potp2p.training.reports import Aggregated, Checked, Inspected, Progress
 from potp2p.workers.ports import Workers
-
-RETRY_SECONDS: Final = 2.0
-"""After a fetch or a worker failed again and again, before a duty is tried once more."""
-RETRY_FIRST_SECONDS: Final = 0.25
-"""After the first failure, doubling from then on: most often a peer is one block behind us."""
-
-Act = Callable[[], Awaitable[Free | None]]
-"""Does the expensive part of a duty once; returns what is to be said until the chain has it."""
-Duty = TypeVar("Duty")
 
 
 @dataclass(slots=True)
@@ -90,9 +74,12 @@ class JudgingService:
     random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
-    _scopes: dict[bytes, trio.CancelScope] = field(default_factory=dict[bytes, trio.CancelScope])
     _sound: dict[LeasePlace, bool] = field(default_factory=dict[LeasePlace, bool])
     """Payloads held here: acceptable or not."""
+    _errands: Errands = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._errands = Errands(self.chain, self.outbox, self.say)
 
     async def run(self) -> None:
         """Look at the duties after every block; ends by cancellation."""
@@ -111,7 +98,7 @@ class JudgingService:
                     anchor = self.beacons.anchor(duties.anchor)
                     self.outbox.say(Anchor(duties.anchor, anchor))
                 self._forget(duties)
-                self._start(self._wanted(duties), nursery)
+                self._errands.start(self._wanted(duties), nursery)
 
     def _forget(self, duties: ValidatorDuties) -> None:
         """Drop what was found about payloads of rounds that are attested or over."""
@@ -123,60 +110,23 @@ class JudgingService:
         """Name every duty by what it is about; the same name is not started twice."""
         wanted: dict[bytes, Act] = {}
         for package in duties.packages:
-            wanted[b"package/" + package.task] = _bind(self._judge_package, package)
+            wanted[b"package/" + package.task] = bind(self._judge_package, package)
         for attest in duties.attests:
             place = round_key(attest.task, attest.round)
             for claimed in attest.claimed:
                 name = b"payload/" + lease_key(attest.task, attest.round, claimed.shard)
-                wanted[name] = _bind(self._hold_payload, (attest, claimed))
+                wanted[name] = bind(self._hold_payload, (attest, claimed))
             if attest.claims_ended:
                 # A later bitmap is another duty: it follows once the first one stands.
                 said = len(attest.attested).to_bytes(2, "big")
-                wanted[b"attest/" + said + place] = _bind(self._attest, attest)
+                wanted[b"attest/" + said + place] = bind(self._attest, attest)
         for result in duties.results:
             place = round_key(result.task, result.round)
             # A result in work goes on when commitments end; one that is known is shown at once.
             known = result.revealing and self._result(result) is not None
             kind = b"showing/" if known else b"result/"
-            wanted[kind + place] = _bind(self._say_result, result)
-        for audit in duties.audits:
-            # Two duties: the last commitment opens the reveals in its own block, without a pause.
-            kind = b"reveal/" if audit.revealing else b"audit/"
-            name = kind + lease_key(audit.task, audit.round, audit.shard)
-            wanted[name] = _bind(self._audit, audit)
+            wanted[kind + place] = bind(self._say_result, result)
         return wanted
-
-    def _start(self, wanted: dict[bytes, Act], nursery: trio.Nursery) -> None:
-        for name, scope in list(self._scopes.items()):
-            if name not in wanted:
-                scope.cancel()
-        for name, act in wanted.items():
-            if name not in self._scopes:
-                self._scopes[name] = trio.CancelScope()
-                nursery.start_soon(self._carry, name, act)
-
-    async def _carry(self, name: bytes, act: Act) -> None:
-        """Do one duty until it succeeds, then say its statement until the chain drops the duty."""
-        with self._scopes[name]:
-            statement = await self._persist(name, act)
-            while True:
-                if statement is not None:
-                    # The outbox says it again after some blocks, if it got lost on its way.
-                    self.outbox.say(statement)
-                await self.chain.bell.wait_above(self.chain.head.height)
-        del self._scopes[name]
-
-    async def _persist(self, name: bytes, act: Act) -> Free | None:
-        """Try until an act succeeds; what failed for the world's sake is worth another try."""
-        pause = RETRY_FIRST_SECONDS
-        while True:
-            try:
-                return await act()
-            except (OperatingError, PeerError) as error:
-                kind = name.split(b"/")[0].decode()
-                self.say("verify", f"{kind} waits: {error}")
-            await trio.sleep(pause)
-            pause = min(2 * pause, RETRY_SECONDS)
 
     def _peers(self, *first: NodeId) -> tuple[NodeId, ...]:
         """Return whom to ask for a file: those named, then the other validators."""
@@ -335,52 +285,3 @@ class JudgingService:
             flagged=bitmap_of(report.flagged),
             dropped=bitmap_of(report.dropped),
         )
-
-    async def _audit(self, duty: AuditDuty) -> Free:
-        """Replay a drawn contribution, commit to the finding, open it when commits have ended."""
-        place = (duty.task, duty.round, duty.shard)
-        draft = self._draft(place)
-        if draft is None:
-            draft = await self._replay(duty, place)
-            await self.notebook.put(draft_name(AUDITS, place), encode(draft))
-        if duty.revealing:
-            return draft.reveal(place)
-        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
-        commitment = draft.commitment(self.keys.node_id, contribution)
-        return AuditCommit(*place, commitment)
-
-    def _draft(self, place: LeasePlace) -> AuditDraft | None:
-        stored = self.notebook.get(draft_name(AUDITS, place))
-        return None if stored is None else decode(AuditDraft, stored)
-
-    async def _replay(self, duty: AuditDuty, place: LeasePlace) -> AuditDraft:
-        hints = self._peers()
-        payload = await self.blobs.fetch(
-            BlobId(duty.payload), (*hints, duty.miner), bytes_max=duty.payload_bytes_max
-        )
-        command = Replay(
-            Lease(account_of(duty.miner), *place),
-            duty.rules,
-            str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
-            str(await self.packages.theta(duty.package_root, duty.theta, hints)),
-            str(await self.packages.file(duty.package_root, shard_file(duty.shard), hints)),
-            str(payload),
-        )
-        report = await self.workers.execute(command)
-        assert isinstance(report, Replayed)
-        self.say(
-            "verify",
-            f"replayed {lease_name(place)}: distance {report.distances.overall} ppm, "
-            f"{report.milliseconds} ms",
-        )
-        return AuditDraft(
-            salt=self.random_bytes(32),
-            trace=report.trace,
-            loss_before=report.loss_before,
-            loss_after=report.loss_after,
-            distances=report.distances,
-        )
-
-
-def _bind(act: Callable[[Duty], Awaitable[Free | None]], duty: Duty) -> Act:
-    return lambda: act(duty)

@@ -17,12 +17,13 @@ from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
-from potp2p.protocol.ledger.duties import LeaseDuty, LeasePlace, miner_duties
+from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.stamp import NO_STAMP
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import Ready, RegisterMiner
+from potp2p.protocol.wire.transactions import Challenge, Ready, RegisterMiner
 from potp2p.services.chain import ChainService
 from potp2p.services.drafts import (
     CONTRIBUTIONS,
@@ -122,6 +123,10 @@ class MiningService:
             draft = self._draft(key)
             if draft is not None:
                 self.outbox.say(draft.reveal(key))
+        for key in duties.recourses:
+            # We know that we trained it: all judges shall see for themselves.
+            if self._draft(key) is not None:
+                self.outbox.say(Challenge(*key, expects_fail=False))
         wanted = {(duty.task, duty.round, duty.shard): duty for duty in duties.leases}
         for key, work in list(self._works.items()):
             if key not in wanted and work.stage != "claiming":

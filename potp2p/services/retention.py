@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.types import BlobId, Height, Round, ShardIndex, TaskId
-from potp2p.protocol.ledger.duties import LeasePlace
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.schema import decode
 from potp2p.services.chain import ChainService

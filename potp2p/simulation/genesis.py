@@ -52,6 +52,8 @@ def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
         stamp_bits=2,
         audit_rate=PartsPerMillion(audit_rate),
         audit_deadline=12,
+        audit_all_deadline=24,
+        challenge_window=8,
         package_deadline=30,
     )
     return replace(genesis, training=training)

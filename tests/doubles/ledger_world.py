@@ -23,15 +23,10 @@ from potp2p.foundation.types import (
 from potp2p.protocol.crypto.beacon import NO_REVEAL, beacon_seed, chain_anchor, reveal
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
 from potp2p.protocol.ledger.contributions import bitmap_of
-from potp2p.protocol.ledger.duties import (
-    AuditDuty,
-    LeaseDuty,
-    LeasePlace,
-    miner_duties,
-    validator_duties,
-)
+from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties, validator_duties
 from potp2p.protocol.ledger.genesis import (
     DevnetAccounts,
     chain_id_of,
@@ -39,6 +34,7 @@ from potp2p.protocol.ledger.genesis import (
     genesis_outcome,
 )
 from potp2p.protocol.ledger.heights import reveal_position
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.money import held
 from potp2p.protocol.ledger.receipts import receipts_in
 from potp2p.protocol.ledger.records import Account, Miner, Receipt, Task
@@ -88,6 +84,7 @@ from potp2p.protocol.wire.transactions import (
     AttestPackage,
     AuditCommit,
     Bond,
+    Challenge,
     Contribute,
     Free,
     Paid,
@@ -162,8 +159,15 @@ def small_genesis(validators: Sequence[KeyPair], client: KeyPair, sponsor: KeyPa
     return replace(
         whole,
         consensus=consensus,
-        money=replace(whole.money, unbonding_blocks=90, ban_blocks=30, base_fee_floor=Amount(0)),
-        training=replace(whole.training, stamp_bits=4, audit_deadline=5, package_deadline=8),
+        money=replace(whole.money, unbonding_blocks=160, ban_blocks=30, base_fee_floor=Amount(0)),
+        training=replace(
+            whole.training,
+            stamp_bits=4,
+            audit_deadline=5,
+            audit_all_deadline=8,
+            challenge_window=6,
+            package_deadline=8,
+        ),
         validators=tuple(
             GenesisValidator(each.node_id, chain_anchor(beacon_seed(each.secret, Epoch(0)), length))
             for each in validators
@@ -306,6 +310,9 @@ class LedgerWorld:
             said += ((keys, action) for action in self._mine(state, keys))
         for keys in self.validators:
             said += ((keys, action) for action in self._validate(state, keys))
+        for keys in (*self.miners, *self.validators):
+            duties = audit_duties(state, keys.node_id)
+            said += ((keys, self.audit_statement(keys, duty)) for duty in duties)
         return [
             self.free(keys, action)
             for keys, action in said
@@ -378,6 +385,8 @@ class LedgerWorld:
             yield self.contribution(keys, lease)
         for place in duties.reveals:
             yield self.trace_opening(place)
+        for place in duties.recourses:
+            yield Challenge(*place, expects_fail=False)
 
     def _validate(self, state: State, keys: KeyPair) -> Iterable[Free]:
         duties = validator_duties(state, keys.node_id, self.genesis)
@@ -404,8 +413,6 @@ class LedgerWorld:
                 dropped=self.dropped,
             )
             yield shown if result.revealing else commit_to(keys.node_id, shown)
-        for audit in duties.audits:
-            yield self.audit_statement(keys, audit)
         if duties.anchor is not None:
             yield Anchor(duties.anchor, self._anchor(keys, duties.anchor))
 

@@ -42,17 +42,21 @@ def split(pool: int, scores: Sequence[int]) -> tuple[Amount, ...]:
     return tuple(Amount(part) for part in parts)
 
 
-def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee: int) -> Amount:
+def audit_worth(price: LeasePrice, *, rate: int, committee: int) -> int:
     """
-    Return the pay of each audit of a round: its price, or an equal part of a pool that is short.
+    Return the price of one audit.
 
     A lease puts its auditors' share into the pool, and `rate x committee` audits are expected of
     it, so one audit is worth the share divided by that expectation.
     """
+    return price.auditors * PPM // max(1, rate * committee)
+
+
+def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee: int) -> Amount:
+    """Return the pay of each audit of a round: its price, or an equal part of a short pool."""
     if audits == 0:
         return Amount(0)
-    worth = price.auditors * PPM // max(1, rate * committee)
-    return Amount(min(worth, pool // audits))
+    return Amount(min(audit_worth(price, rate=rate, committee=committee), pool // audits))
 
 
 def block_subsidy(

@@ -1,29 +1,29 @@
-"""Audits from the draw to the ruling: commits first, then everyone opens, then integers decide."""
+"""
+Audits: who is drawn, and what miner, auditors and judges say until the ruling.
+
+How an audit moves on at each block's end is `audit_phases.py`, what a ruling does `rulings.py`.
+"""
 
 from dataclasses import replace
-from typing import Final
 
 from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import (
-    Height,
-    NodeId,
-    Round,
-    ShardIndex,
-    TaskId,
-)
+from potp2p.foundation.types import Height, NodeId, PartsPerMillion, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord, AuditReport
-from potp2p.protocol.ledger.booking import withdraw_weight
-from potp2p.protocol.ledger.context import BlockContext, Sender, require
-from potp2p.protocol.ledger.convictions import convict
-from potp2p.protocol.ledger.miners import is_banned
-from potp2p.protocol.ledger.money import payout_of
-from potp2p.protocol.ledger.records import (
-    LeaseStatus,
-    RoundPhase,
+from potp2p.protocol.ledger.audit_records import (
+    Audit,
+    AuditorRecord,
+    AuditPhase,
+    AuditReason,
+    Conduct,
+    Escalation,
 )
-from potp2p.protocol.ledger.seats import revealers_since
+from potp2p.protocol.ledger.auditors import call_auditors
+from potp2p.protocol.ledger.context import BlockContext, Sender, require
+from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.money import PPM, free_bond
+from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase
+from potp2p.protocol.ledger.seats import judges_of, revealers_since
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of
 from potp2p.protocol.verification.commitments import (
@@ -33,88 +33,80 @@ from potp2p.protocol.verification.commitments import (
     audit_commitment,
     trace_commitment,
 )
-from potp2p.protocol.verification.sampling import (
-    Candidate,
-    audit_probability,
-    draw_auditors,
-    is_drawn,
-)
-from potp2p.protocol.verification.tolerance import tolerance_of
-from potp2p.protocol.verification.verdict import Claims, Verdict, ruling
+from potp2p.protocol.verification.sampling import audit_probability, is_drawn
 from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.genesis import TrainingParameters
 from potp2p.protocol.wire.transactions import AuditCommit, RevealAudit, RevealTrace
-
-STATUS_OF: Final = {
-    Verdict.PASS: LeaseStatus.PASSED,
-    Verdict.VOID: LeaseStatus.VOID,
-    Verdict.FAIL: LeaseStatus.REJECTED,
-}
-BURNED_OF_SLASH: Final = 2
-"""One half is burned; the auditors share the other."""
 
 
 def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
-    """Draw a fixed set's audits once f + 1 further primaries have revealed (DESIGN 8.2)."""
+    """
+    Draw a round's audits once its work is over and f + 1 further primaries revealed (DESIGN 8.2).
+
+    The set was fixed before any of them revealed; what the screens flagged is known by then.
+    """
     record = state.round(task_id, round_)
     if record.drawn or record.phase not in (RoundPhase.RESULT, RoundPhase.AUDIT):
         return
     seen = revealers_since(state, record.revealers, context, record.fixed)
     record = replace(record, revealers=seen)
-    if len(record.revealers) >= weak_quorum(len(state.chain().seats)):
+    enough = len(seen) >= weak_quorum(len(state.chain().seats))
+    if enough and record.phase is RoundPhase.AUDIT:
         drawn = tuple(
             row.shard
             for row in record.leases
             if state.lease(task_id, round_, row.shard).status is LeaseStatus.ACCEPTED
             and _draw_one(state, context, (task_id, round_, row.shard))
         )
-        record = replace(record, drawn=True, audits=drawn)
+        record = replace(
+            record,
+            drawn=True,
+            audits=drawn,
+            challenge_until=Height(context.height + context.genesis.training.challenge_window),
+        )
     state.put_round(task_id, round_, record)
 
 
-def _draw_one(state: State, context: BlockContext, place: tuple[TaskId, Round, ShardIndex]) -> bool:
+def _draw_one(state: State, context: BlockContext, place: LeasePlace) -> bool:
     """Decide about one contribution: an audit, or the word of those who attested it."""
-    task, lease, beacon = state.task(place[0]), state.lease(*place), state.chain().beacon
-    training = context.genesis.training
-    probability = audit_probability(
-        base=training.audit_rate,
-        at_stake=_at_stake(state, context, place),
-        bond=state.account(account_of(lease.miner)).bond,
-    )
-    claim = lease.claim
-    assert claim is not None, "the set holds claims only"
-    if not claim.diverged and not is_drawn(beacon, *place, probability):
+    lease = state.lease(*place)
+    reason, probability = _why(state, context, place, lease)
+    lease = replace(lease, probability=probability)
+    if reason is AuditReason.DRAWN and not is_drawn(state.chain().beacon, *place, probability):
         state.put_lease(*place, replace(lease, status=LeaseStatus.PASSED))
         return False
-    auditors = draw_auditors(
-        beacon,
-        *place,
-        candidates=_candidates(state),
-        excluded=frozenset(
-            account
-            for node in (lease.miner, task.client)
-            for account in (account_of(node), payout_of(state, node))
-        ),
-        committee=training.audit_committee,
-    )
-    if not auditors:
-        # Nobody may judge it: neither paid nor punished, or a choice of accounts would buy a pass.
-        lease = withdraw_weight(state, place, lease)
-        state.put_lease(*place, replace(lease, status=LeaseStatus.VOID))
-        return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
-    state.put_audit(
-        *place,
-        Audit(
-            auditors=tuple(AuditorRecord(node, NO_DIGEST, None) for node in auditors),
-            revealing=False,
-            deadline=Height(context.height + training.audit_deadline),
-            trace=None,
-        ),
-    )
+    training = context.genesis.training
+    auditors = call_auditors(state, context, place, training.audit_committee)
+    audit = open_audit(context, reason, auditors)
+    if not auditors:
+        audit = escalate(state, context, place, audit, Escalation.NO_AUDITOR)
+    state.put_audit(*place, audit)
     return True
 
 
-def _at_stake(state: State, context: BlockContext, place: tuple[TaskId, Round, ShardIndex]) -> int:
+def _why(
+    state: State, context: BlockContext, place: LeasePlace, lease: LeaseRecord
+) -> tuple[AuditReason, PartsPerMillion]:
+    """Return why a contribution may be audited, and with which probability (ppm)."""
+    assert lease.claim is not None, "the set holds claims only"
+    if place[2] in state.round(place[0], place[1]).flagged:
+        return AuditReason.FLAGGED, PartsPerMillion(PPM)
+    if lease.claim.diverged:
+        return AuditReason.DIVERGED, PartsPerMillion(PPM)
+    money = context.genesis.money
+    bond = free_bond(state.account(account_of(lease.miner)))
+    probability = audit_probability(
+        base=context.genesis.training.audit_rate,
+        at_stake=_at_stake(state, context, place),
+        bond=bond * money.slash_share // PPM,
+    )
+    return AuditReason.UNCOVERED if probability >= PPM else AuditReason.DRAWN, PartsPerMillion(
+        probability
+    )
+
+
+def _at_stake(state: State, context: BlockContext, place: LeasePlace) -> int:
     """Return R of DESIGN 8: what an accepted lease earns in pay, in weight and in subsidy floor."""
     task, record = state.task(place[0]), state.round(place[0], place[1])
     price = price_of(task.rules, task.budget, context.genesis)
@@ -123,32 +115,82 @@ def _at_stake(state: State, context: BlockContext, place: tuple[TaskId, Round, S
     return price.miner + price.burned + subsidy
 
 
-def _candidates(state: State) -> tuple[Candidate, ...]:
-    """Return who may audit: in this form the seats, which replay on their own devices."""
-    return tuple(
-        Candidate(seat.node, frozenset({account_of(seat.node), payout_of(state, seat.node)}))
-        for seat in state.chain().seats
+def open_audit(context: BlockContext, reason: AuditReason, auditors: tuple[NodeId, ...]) -> Audit:
+    """Return an audit whose auditors have yet to commit."""
+    return Audit(
+        reason=reason,
+        phase=AuditPhase.COMMIT,
+        deadline=Height(context.height + context.genesis.training.audit_deadline),
+        auditors=called(auditors),
+        replaced=False,
+        judges=(),
+        escalation=None,
+        challenge=None,
+        trace=None,
+        provisional=None,
+        final=None,
+        drawn=context.height,
+        revealed=Height(0),
+        ruled=Height(0),
+        escalated=Height(0),
+        closed=Height(0),
     )
 
 
+def called(nodes: tuple[NodeId, ...]) -> tuple[AuditorRecord, ...]:
+    """Return the records of auditors or judges that have said nothing yet."""
+    return tuple(AuditorRecord(node, NO_DIGEST, None, Conduct.CALLED) for node in nodes)
+
+
+def escalate(
+    state: State, context: BlockContext, place: LeasePlace, audit: Audit, why: Escalation
+) -> Audit:
+    """Return the audit in the hands of all judges of the round; nothing escalates twice."""
+    assert audit.escalation is None, "escalated twice"
+    started = state.round(place[0], place[1]).started
+    return replace(
+        audit,
+        phase=AuditPhase.COMMIT_ALL,
+        deadline=Height(context.height + half_of_all(context.genesis.training)),
+        judges=called(judges_of(state, started, context.genesis)),
+        escalation=why,
+        escalated=context.height,
+    )
+
+
+def half_of_all(training: TrainingParameters) -> int:
+    """Return the blocks of each phase in which all judges commit, then open."""
+    return training.audit_all_deadline // 2
+
+
 def apply_audit_commit(state: State, sender: Sender, action: AuditCommit) -> None:
-    """Bind a drawn auditor to what it found, before anyone opens."""
+    """Bind a drawn auditor or a judge to what it found, before anyone opens."""
     place = (action.task, action.round, action.shard)
     audit = state.audit(*place)
     require(action.commitment != NO_DIGEST, RejectionReason.OUT_OF_BOUNDS, "empty commitment")
-    mine = _auditor(audit, sender.node)
-    require(not audit.revealing, RejectionReason.TOO_LATE, "commits have ended")
+    mine = _callee(audit, sender.node)
+    committing = audit.phase in (AuditPhase.COMMIT, AuditPhase.COMMIT_ALL)
+    require(committing, RejectionReason.TOO_LATE, "commits have ended")
+    require(mine.conduct is Conduct.CALLED, RejectionReason.TOO_LATE, "replaced already")
     require(mine.commitment == NO_DIGEST, RejectionReason.DUPLICATE, "committed already")
-    _put_auditor(state, place, audit, replace(mine, commitment=action.commitment))
+    _put_callee(state, place, audit, replace(mine, commitment=action.commitment))
 
 
 def apply_reveal_trace(state: State, sender: Sender, action: RevealTrace) -> None:
-    """Open the audited miner's trace commitment."""
+    """Open the audited miner's trace commitment; once escalated, until the escalation ends."""
     place = (action.task, action.round, action.shard)
     audit, lease = state.audit(*place), state.lease(*place)
     require(lease.miner == sender.node, RejectionReason.WRONG_SENDER, "another miner's trace")
-    require(audit.revealing, RejectionReason.TOO_EARLY, "auditors are still committing")
-    require(lease.status is LeaseStatus.AUDITED, RejectionReason.TOO_LATE, "ruled already")
+    require(
+        audit.phase is not AuditPhase.COMMIT,
+        RejectionReason.TOO_EARLY,
+        "auditors are still committing",
+    )
+    require(
+        audit.is_revealing or audit.phase is AuditPhase.COMMIT_ALL,
+        RejectionReason.TOO_LATE,
+        "ruled already",
+    )
     require(audit.trace is None, RejectionReason.DUPLICATE, "the trace is open")
     assert lease.claim is not None
     opened = trace_commitment(LeaseKey(*place, lease.miner), action.salt, action.trace)
@@ -161,12 +203,13 @@ def apply_reveal_trace(state: State, sender: Sender, action: RevealTrace) -> Non
 
 
 def apply_reveal_audit(state: State, sender: Sender, action: RevealAudit) -> None:
-    """Open an auditor's commitment."""
+    """Open the commitment of a drawn auditor or of a judge."""
     place = (action.task, action.round, action.shard)
     audit, lease = state.audit(*place), state.lease(*place)
-    mine = _auditor(audit, sender.node)
-    require(audit.revealing, RejectionReason.TOO_EARLY, "auditors are still committing")
-    require(lease.status is LeaseStatus.AUDITED, RejectionReason.TOO_LATE, "ruled already")
+    mine = _callee(audit, sender.node)
+    committing = audit.phase in (AuditPhase.COMMIT, AuditPhase.COMMIT_ALL)
+    require(not committing, RejectionReason.TOO_EARLY, "auditors are still committing")
+    require(audit.is_revealing, RejectionReason.TOO_LATE, "ruled already")
     require(mine.commitment != NO_DIGEST, RejectionReason.NOT_FOUND, "never committed")
     require(mine.report is None, RejectionReason.DUPLICATE, "opened already")
     assert lease.claim is not None
@@ -177,94 +220,23 @@ def apply_reveal_audit(state: State, sender: Sender, action: RevealAudit) -> Non
         RejectionReason.BAD_PROOF,
         "finding does not open its commitment",
     )
-    report = AuditReport(action.trace, action.loss_before, action.loss_after, action.distances)
-    _put_auditor(state, place, audit, replace(mine, report=report))
+    _put_callee(state, place, audit, replace(mine, report=finding))
 
 
-def _auditor(audit: Audit, node: NodeId) -> AuditorRecord:
-    found = next((each for each in audit.auditors if each.auditor == node), None)
-    require(found is not None, RejectionReason.WRONG_SENDER, "not drawn for this audit")
+def _callee(audit: Audit, node: NodeId) -> AuditorRecord:
+    found = next((each for each in audit.callees if each.auditor == node), None)
+    require(found is not None, RejectionReason.WRONG_SENDER, "not called for this audit")
     assert found is not None
     return found
 
 
-def _put_auditor(
-    state: State,
-    place: tuple[TaskId, Round, ShardIndex],
-    audit: Audit,
-    changed: AuditorRecord,
-) -> None:
-    auditors = tuple(
-        changed if each.auditor == changed.auditor else each for each in audit.auditors
-    )
-    state.put_audit(*place, replace(audit, auditors=auditors))
+def _put_callee(state: State, place: LeasePlace, audit: Audit, changed: AuditorRecord) -> None:
+    callees = tuple(changed if each.auditor == changed.auditor else each for each in audit.callees)
+    state.put_audit(*place, with_callees(audit, callees))
 
 
-def advance_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
-    """At a block's end: open the reveals, or rule, wherever all have spoken or time is up."""
-    record = state.round(task_id, round_)
-    still_open = tuple(
-        shard
-        for shard in record.audits
-        if not _advance_one(state, context, (task_id, round_, shard))
-    )
-    if still_open != record.audits:
-        state.put_round(task_id, round_, replace(state.round(task_id, round_), audits=still_open))
-
-
-def _advance_one(
-    state: State, context: BlockContext, place: tuple[TaskId, Round, ShardIndex]
-) -> bool:
-    """Return whether the audit is ruled."""
-    audit = state.audit(*place)
-    late = context.height >= audit.deadline
-    if not audit.revealing:
-        if late or all(each.commitment != NO_DIGEST for each in audit.auditors):
-            deadline = Height(context.height + context.genesis.training.audit_deadline)
-            state.put_audit(*place, replace(audit, revealing=True, deadline=deadline))
-        return False
-    opened = all(each.report is not None for each in audit.auditors if each.commitment != NO_DIGEST)
-    if not late and not (opened and audit.trace is not None):
-        return False
-    _rule(state, context, place, audit)
-    return True
-
-
-def _rule(
-    state: State,
-    context: BlockContext,
-    place: tuple[TaskId, Round, ShardIndex],
-    audit: Audit,
-) -> None:
-    task, lease = state.task(place[0]), state.lease(*place)
-    claim = lease.claim
-    assert claim is not None
-    findings = [
-        None
-        if each.report is None
-        else Finding(
-            each.report.trace,
-            each.report.loss_before,
-            each.report.loss_after,
-            each.report.distances,
-        )
-        for each in audit.auditors
-    ]
-    verdict = ruling(
-        Claims(audit.trace, claim.loss_before, claim.loss_after, claim.diverged),
-        findings,
-        tolerance_of(task.rules.model.tolerance, task.rules.mode),
-    )
-    if verdict is Verdict.PASS and is_banned(state, lease.miner, context.height):
-        # Convicted of another contribution meanwhile: all its open pay is forfeited (DESIGN 8.5).
-        verdict = Verdict.VOID
-    if verdict is not Verdict.PASS:
-        lease = withdraw_weight(state, place, lease)
-    state.put_lease(*place, replace(lease, status=STATUS_OF[verdict]))
-    if verdict is Verdict.FAIL:
-        convict(state, context, place[0], lease.miner)
-
-
-def reports_of(audit: Audit) -> tuple[NodeId, ...]:
-    """Return the auditors that did their work."""
-    return tuple(each.auditor for each in audit.auditors if each.report is not None)
+def with_callees(audit: Audit, callees: tuple[AuditorRecord, ...]) -> Audit:
+    """Return the audit with other records of those whose turn it is."""
+    if audit.escalation is None:
+        return replace(audit, auditors=callees)
+    return replace(audit, judges=callees)

@@ -28,7 +28,8 @@ from potp2p.protocol.crypto.hashing import sha256, tagged_hash
 from potp2p.protocol.incentives.fees import next_base_fee
 from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
 from potp2p.protocol.incentives.weights import total_weight, weights_root
-from potp2p.protocol.ledger.audits import advance_audits, draw_audits
+from potp2p.protocol.ledger.audit_phases import advance_audits
+from potp2p.protocol.ledger.audits import draw_audits
 from potp2p.protocol.ledger.batch import BLOCK_LIMITS, Batch, Limits, Verified
 from potp2p.protocol.ledger.booking import book_weights
 from potp2p.protocol.ledger.conservation import verify_conserved
@@ -350,7 +351,7 @@ def _do_duties(state: State, context: BlockContext) -> tuple[SettledRound, ...]:
             draw_audits(state, context, task_id, round_)
             advance_audits(state, context, task_id, round_)
             book_weights(state, context, task_id, round_)
-            if is_settled(state.round(task_id, round_)):
+            if is_settled(state.round(task_id, round_), context.height):
                 settled.append(settle_round(state, context, task_id, round_))
     for task_id in state.chain().tasks:
         if state.task(task_id).status is TaskStatus.RUNNING:

@@ -1,42 +1,74 @@
 """What a failed audit costs: bond, open pay, weight, and the right to take leases for a time."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from potp2p.foundation.types import Amount, Height, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.context import BlockContext
-from potp2p.protocol.ledger.money import burn, slash
+from potp2p.protocol.ledger.money import burn, credit, payout_of, slash, slash_amount
 from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase
 from potp2p.protocol.ledger.state import State
 
+BURNED_OF_SLASH: Final = 2
+"""One half is burned."""
 
-def convict(state: State, context: BlockContext, task_id: TaskId, node: NodeId) -> None:
-    """
-    Slash and ban a miner whose audit failed, and forfeit all its open pay (DESIGN 8.5).
 
-    Half of the slash is burned; the other half joins the task's escrow, from which auditors are
-    paid and whose rest goes back to the client that was cheated. Were it paid to the auditors of
-    this one audit, they would gain by keeping an honest miner's reveal out of the chain.
-    """
-    account, money = account_of(node), context.genesis.money
-    taken = slash(state, account, money.slash_share)
-    burned = taken // 2
-    burn(state, burned, by_task=False)
-    task = state.task(task_id)
-    state.put_task(task_id, replace(task, escrow=Amount(task.escrow + taken - burned)))
+@dataclass(frozen=True, slots=True)
+class Bounty:
+    """Whom a conviction owes a reward, and how much to each at most."""
+
+    to: tuple[NodeId, ...]
+    each: int
+
+
+def convict(
+    state: State, context: BlockContext, task_id: TaskId, node: NodeId, bounty: Bounty
+) -> None:
+    """Slash and ban a miner whose audit failed, and forfeit all its open pay (DESIGN 8.5)."""
+    account = account_of(node)
+    taken = slash(state, account, context.genesis.money.slash_share)
+    share_out(state, task_id, taken, bounty)
     miner = state.miner(account)
     assert miner is not None, "a lease belongs to a registered miner"
-    state.put_miner(
-        account,
-        replace(
-            miner,
-            live=False,
-            rate=1,
-            rejected=miner.rejected + 1,
-            banned_until=Height(context.height + money.ban_blocks),
-        ),
-    )
+    state.put_miner(account, replace(miner, rejected=miner.rejected + 1))
+    _ban(state, context, node)
+
+
+def punish_auditor(state: State, context: BlockContext, node: NodeId) -> int:
+    """Slash whoever reported the opposite of what stands; a miner is banned too."""
+    taken = slash_amount(state, account_of(node), context.genesis.money.auditor_slash)
+    if state.miner(account_of(node)) is not None:
+        _ban(state, context, node)
+    return taken
+
+
+def share_out(state: State, task_id: TaskId, taken: int, bounty: Bounty) -> None:
+    """
+    Burn half of what was slashed, reward those that proved it, leave the rest to the task.
+
+    The task's escrow pays auditors, and what is left goes back to the client that was cheated.
+    Half is always burned: whoever lets itself be proved guilty by its own league loses by it.
+    """
+    burned = (taken + 1) // BURNED_OF_SLASH
+    burn(state, burned, by_task=False)
+    left = taken - burned
+    for node in bounty.to:
+        part = min(bounty.each, (taken - burned) // len(bounty.to))
+        credit(state, payout_of(state, node), part)
+        left -= part
+    task = state.task(task_id)
+    state.put_task(task_id, replace(task, escrow=Amount(task.escrow + left)))
+
+
+def _ban(state: State, context: BlockContext, node: NodeId) -> None:
+    """Keep a miner out for a time and forfeit what it has not been paid yet."""
+    account, money = account_of(node), context.genesis.money
+    miner = state.miner(account)
+    assert miner is not None, "only miners are banned"
+    until = Height(context.height + money.ban_blocks)
+    state.put_miner(account, replace(miner, live=False, rate=1, banned_until=until))
     chain = state.chain()
     for each in (*chain.tasks, *chain.unsettled):
         for round_ in state.task(each).open_rounds:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from potp2p.foundation.types import (
     BlobId,
@@ -16,7 +15,13 @@ from potp2p.foundation.types import (
 )
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.anchors import may_ask
+from potp2p.protocol.ledger.audit_duties import (
+    payload_bytes_max,
+    recourse_duties,
+    trace_duties,
+)
 from potp2p.protocol.ledger.contributions import bits_of
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import (
     Claim,
     LeaseStatus,
@@ -31,11 +36,6 @@ from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.tasks import TaskRules
-
-PAYLOAD_OVERHEAD_BYTES: Final = 1 << 16
-"""Header, chunk exponents of many small tensors, and float buffers."""
-
-LeasePlace = tuple[TaskId, Round, ShardIndex]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class MinerDuties:
     leases: tuple[LeaseDuty, ...]
     reveals: tuple[LeasePlace, ...]
     """Traces to open."""
+    recourses: tuple[LeasePlace, ...]
+    """Own contributions that a provisional ruling convicts: to be challenged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,30 +124,12 @@ class ResultDuty:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditDuty:
-    """A contribution that this validator was drawn to replay."""
-
-    task: TaskId
-    round: Round
-    shard: ShardIndex
-    miner: NodeId
-    payload: BlobId
-    rules: TaskRules
-    package_root: BlobId
-    theta: BlobId
-    revealing: bool
-    """Commits have ended: open the commitment."""
-    payload_bytes_max: int
-
-
-@dataclass(frozen=True, slots=True)
 class ValidatorDuties:
     """Everything asked of a seat."""
 
     packages: tuple[PackageDuty, ...]
     attests: tuple[AttestDuty, ...]
     results: tuple[ResultDuty, ...]
-    audits: tuple[AuditDuty, ...]
     anchor: Epoch | None
     """Register the end of a beacon chain for this epoch."""
 
@@ -155,13 +139,14 @@ def miner_duties(state: State, node: NodeId) -> MinerDuties:
     chain = state.chain()
     miner = state.miner(account_of(node))
     if miner is None:
-        return MinerDuties(register=True, ready=None, leases=(), reveals=())
+        return MinerDuties(register=True, ready=None, leases=(), reveals=(), recourses=())
     idle = not miner.live and miner.ready_cycle != chain.cycle
     return MinerDuties(
         register=False,
         ready=chain.cycle if idle else None,
         leases=tuple(_leases_of(state, node)),
-        reveals=tuple(_reveals_of(state, node)),
+        reveals=trace_duties(state, node),
+        recourses=recourse_duties(state, node),
     )
 
 
@@ -175,7 +160,6 @@ def validator_duties(state: State, node: NodeId, genesis: Genesis) -> ValidatorD
         packages=tuple(_packages_of(state, node, genesis)),
         attests=tuple(_attests_of(state, node, genesis)),
         results=tuple(_results_of(state, node, genesis)),
-        audits=tuple(_audits_of(state, node)),
         anchor=_anchor_of(state, node, genesis),
     )
 
@@ -199,16 +183,6 @@ def _rounds_in_work(state: State) -> Iterator[tuple[TaskId, Task, RoundRecord]]:
             yield task_id, task, state.round(task_id, task.round)
 
 
-def _open_audits(state: State) -> Iterator[tuple[TaskId, Task, Round, RoundRecord]]:
-    chain = state.chain()
-    for task_id in (*chain.tasks, *chain.unsettled):
-        task = state.task(task_id)
-        for round_ in task.open_rounds:
-            record = state.round(task_id, round_)
-            if record.audits:
-                yield task_id, task, round_, record
-
-
 def _leases_of(state: State, node: NodeId) -> Iterator[LeaseDuty]:
     for task_id, task, record in _rounds_in_work(state):
         if record.phase is not RoundPhase.CLAIMS:
@@ -227,15 +201,6 @@ def _leases_of(state: State, node: NodeId) -> Iterator[LeaseDuty]:
                     theta=record.theta,
                     deadline=Height(record.started + task.rules.rounds.deadline),
                 )
-
-
-def _reveals_of(state: State, node: NodeId) -> Iterator[LeasePlace]:
-    for task_id, _, round_, record in _open_audits(state):
-        miners = {row.shard: row.miner for row in record.leases}
-        for shard in record.audits:
-            audit = state.audit(task_id, round_, shard)
-            if miners[shard] == node and audit.revealing and audit.trace is None:
-                yield task_id, round_, shard
 
 
 def _packages_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[PackageDuty]:
@@ -282,7 +247,7 @@ def _attests_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Attest
             attested=attested,
             claims_ended=record.phase is RoundPhase.ATTESTING,
             phase_started=record.phase_started,
-            payload_bytes_max=_payload_bytes_max(task.rules),
+            payload_bytes_max=payload_bytes_max(task.rules),
         )
 
 
@@ -320,36 +285,5 @@ def _results_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Result
             theta=record.theta,
             accepted=accepted,
             revealing=record.revealing,
-            payload_bytes_max=_payload_bytes_max(task.rules),
+            payload_bytes_max=payload_bytes_max(task.rules),
         )
-
-
-def _audits_of(state: State, node: NodeId) -> Iterator[AuditDuty]:
-    for task_id, task, round_, record in _open_audits(state):
-        for shard in record.audits:
-            audit = state.audit(task_id, round_, shard)
-            mine = next((each for each in audit.auditors if each.auditor == node), None)
-            lease = state.lease(task_id, round_, shard)
-            if mine is None or lease.claim is None or mine.report is not None:
-                continue
-            committed = mine.commitment != NO_DIGEST
-            if committed is not audit.revealing:
-                # Committed and waiting for the others, or too late to commit.
-                continue
-            yield AuditDuty(
-                task=task_id,
-                round=round_,
-                shard=shard,
-                miner=lease.miner,
-                payload=lease.claim.payload,
-                rules=task.rules,
-                package_root=task.package_root,
-                theta=record.theta,
-                revealing=audit.revealing,
-                payload_bytes_max=_payload_bytes_max(task.rules),
-            )
-
-
-def _payload_bytes_max(rules: TaskRules) -> int:
-    """Return a bound on one payload: a byte per parameter, with room for exponents and buffers."""
-    return 2 * rules.model.parameters + PAYLOAD_OVERHEAD_BYTES

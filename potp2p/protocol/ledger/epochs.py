@@ -17,6 +17,7 @@ from potp2p.protocol.crypto.beacon import NO_REVEAL, KnownReveals, next_beacon
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.lottery import draw_miners, ranking_of
 from potp2p.protocol.incentives.weights import Weights
+from potp2p.protocol.ledger.auditors import freeze_auditors
 from potp2p.protocol.ledger.heights import cycle_of, epoch_of, last_of, reveal_position
 from potp2p.protocol.ledger.money import credit
 from potp2p.protocol.ledger.records import (
@@ -144,10 +145,13 @@ def switch(state: State, height: Height, genesis: Genesis) -> None:
     """Open the cycle and the epoch that begin at a height; fix the next seats where one ends."""
     consensus = genesis.consensus
     cycle, epoch = cycle_of(height, consensus), epoch_of(height, consensus)
-    if cycle != state.chain().cycle:
+    opens_cycle = cycle != state.chain().cycle
+    if opens_cycle:
         _open_cycle(state, cycle, consensus)
     if epoch != state.chain().epoch:
         open_seats(state, epoch, height, genesis)
+    if opens_cycle:
+        freeze_auditors(state, cycle, genesis)
     if height == last_of(epoch, consensus):
         settle_seats(state, genesis)
 

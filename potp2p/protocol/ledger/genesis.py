@@ -24,6 +24,7 @@ from potp2p.protocol.crypto.beacon import (
 )
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.ledger.audit_reach import audit_reach
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.context import require
 from potp2p.protocol.ledger.heights import epoch_blocks
@@ -158,6 +159,8 @@ def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (0 < training.audit_rate <= PPM, "audit rate"),
         (training.audit_committee >= 1, "no auditor"),
         (training.audit_deadline >= 1, "no time to audit"),
+        (training.audit_all_deadline >= 2, "no time for all judges"),  # noqa: PLR2004  # two halves
+        (training.challenge_window >= 1, "no time to challenge"),
         (training.package_deadline >= 1, "no time to attest a package"),
     )
 
@@ -176,7 +179,7 @@ def _span_rules(genesis: Genesis) -> tuple[_Rule, ...]:
             "span beyond any chain",
         ),
         (
-            money.unbonding_blocks > blocks + 2 * training.audit_deadline,
+            money.unbonding_blocks > blocks + audit_reach(genesis),
             "unbonding ends before audits do",
         ),
         (
@@ -221,13 +224,15 @@ DEVNET_CONSENSUS: Final = ConsensusParameters(
 DEVNET_MONEY: Final = MoneyParameters(
     validator_bond=Amount(1_000 * POT),
     miner_bond=Amount(20 * POT),
-    unbonding_blocks=400,
+    unbonding_blocks=600,
     miners_share=PartsPerMillion(750_000),
     auditors_share=PartsPerMillion(200_000),
     burned_share=PartsPerMillion(50_000),
     subsidy_floor=Amount(1 * POT),
     sponsor_bond=Amount(20 * POT),
     slash_share=PartsPerMillion(PPM),
+    auditor_slash=Amount(20 * POT),
+    lease_pay=Amount(1 * POT),
     ban_blocks=2_000,
     base_fee_floor=Amount(1_000),
 )
@@ -238,6 +243,8 @@ DEVNET_TRAINING: Final = TrainingParameters(
     audit_rate=PartsPerMillion(120_000),
     audit_committee=2,
     audit_deadline=40,
+    audit_all_deadline=80,
+    challenge_window=40,
     stamp_bits=16,
 )
 

@@ -14,6 +14,9 @@ from potp2p.foundation.types import (
     TaskId,
 )
 
+LeasePlace = tuple[TaskId, Round, ShardIndex]
+"""Names a lease, and so a contribution and its audit."""
+
 CHAIN: Final = b"\x00"
 ACCOUNT: Final = b"\x01"
 MINER: Final = b"\x02"
@@ -68,7 +71,7 @@ def lease_key(task: TaskId, round_: Round, shard: ShardIndex) -> bytes:
     return LEASE + task + _number(round_) + _number(shard)
 
 
-def lease_place(key: bytes) -> tuple[TaskId, Round, ShardIndex]:
+def lease_place(key: bytes) -> LeasePlace:
     """Return task, round and shard of a lease's key."""
     assert key[:1] == LEASE, "key of no lease"
     assert len(key) == 1 + DIGEST_BYTES + 8, "key of no lease"

@@ -81,7 +81,7 @@ def _sponsor(state: State, account: AccountId, context: BlockContext) -> None:
     if sponsor is None or amount == 0 or state.account(sponsor).balance < amount:
         return
     debit(state, sponsor, amount)
-    add_bond(state, account, amount)
+    add_bond(state, account, amount, sponsor)
 
 
 def apply_ready(state: State, sender: Sender, action: Ready, context: BlockContext) -> None:
@@ -112,6 +112,7 @@ def eligible_workers(
         if (
             miner.live
             and miner.banned_until <= context.height
+            and not miner.suspended
             and state.account(account).bond >= bond
             and miner.classes >> rules.model.tolerance & 1
             and miner.memory_bytes >= rules.model.memory_bytes

@@ -61,17 +61,24 @@ def burn(state: State, amount: int, *, by_task: bool) -> None:
     )
 
 
-def add_bond(state: State, account: AccountId, amount: int) -> None:
-    """Add money to a bond; the caller took it from somewhere."""
-    record = state.account(account)
-    state.put_account(account, replace(record, bond=Amount(record.bond + amount)))
+def add_bond(
+    state: State, account: AccountId, amount: int, backer: AccountId | None = None
+) -> None:
+    """Add money to a bond; the caller took it from somewhere, perhaps from another account."""
+    record = replace(state.account(account), bond=Amount(state.account(account).bond + amount))
+    if backer is not None and backer != account:
+        backed = amount + (record.backed if record.backer == backer else 0)
+        if backed > record.backed or record.backer == backer:
+            record = replace(record, backer=backer, backed=Amount(backed))
+    state.put_account(account, record)
 
 
 def start_unbonding(state: State, account: AccountId, amount: int, due: Height) -> None:
     """Move part of a bond on its way back; it can still be slashed until it arrives."""
     record = state.account(account)
-    if amount > record.bond:
-        raise PeerError(RejectionReason.INSUFFICIENT_FUNDS, f"bond {record.bond} below {amount}")
+    free = free_bond(record)
+    if amount > free:
+        raise PeerError(RejectionReason.INSUFFICIENT_FUNDS, f"free bond {free} below {amount}")
     if len(record.unbonding) >= UNBONDINGS_MAX:
         raise PeerError(RejectionReason.RATE, "too many unbondings on their way")
     waiting = state.due(due)
@@ -113,15 +120,25 @@ def pay_due(state: State, height: Height) -> None:
         state.put_due(height, None)
 
 
+def free_bond(record: Account) -> int:
+    """Return the part of a bond that is not staked on a challenge."""
+    return max(0, record.bond - record.locked)
+
+
 def at_risk(record: Account) -> int:
     """Return all that a slash can reach: the bond and what is on its way back."""
     return record.bond + sum(each.amount for each in record.unbonding)
 
 
 def slash(state: State, account: AccountId, share: int) -> int:
-    """Take a share (ppm) of all that is bonded, bond first; returns what the caller now holds."""
+    """Take a share (ppm) of all that is bonded; returns what the caller now holds."""
+    return slash_amount(state, account, at_risk(state.account(account)) * share // PPM)
+
+
+def slash_amount(state: State, account: AccountId, wanted: int) -> int:
+    """Take an amount, or all there is, bond first; returns what the caller now holds."""
     record = state.account(account)
-    amount = at_risk(record) * share // PPM
+    amount = min(wanted, at_risk(record))
     left = amount
     from_bond = min(left, record.bond)
     left -= from_bond

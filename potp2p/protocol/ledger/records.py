@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, unique
-from typing import Annotated
+from typing import Annotated, Final
 
 from potp2p.foundation.limits import (
     MINERS_MAX,
@@ -12,6 +12,7 @@ from potp2p.foundation.limits import (
     TASKS_ACTIVE_MAX,
     VALIDATORS_MAX,
 )
+from potp2p.foundation.types import Amount
 from potp2p.protocol.ledger.seat_records import Barred, Seat
 from potp2p.protocol.wire.fields import (
     AccountField,
@@ -24,6 +25,7 @@ from potp2p.protocol.wire.fields import (
     HeightField,
     LossField,
     NodeField,
+    PpmField,
     RoundField,
     ShardField,
     TaskField,
@@ -32,6 +34,7 @@ from potp2p.protocol.wire.fields import (
 from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
 from potp2p.protocol.wire.tasks import TaskRules
 
+NOTHING: Final = Amount(0)
 LOSSES_KEPT: int = 256
 """Evaluation losses a task record keeps; older ones are in its receipts."""
 DUE_MAX: int = 2_000
@@ -59,6 +62,12 @@ class Account:
     bond: AmountField
     unbonding: Annotated[tuple[Unbonding, ...], Many(UNBONDINGS_MAX + 1)]
     """One more than anyone may ask for: what starts by itself when a seat is left."""
+    locked: AmountField = NOTHING
+    """Part of the bond that is staked on open challenges: neither free to leave nor to stake."""
+    backer: AccountField | None = None
+    """Who put most into the bond besides the owner."""
+    backed: AmountField = NOTHING
+    """How much that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,8 @@ class Miner:
     banned_until: HeightField
     stamp: Annotated[bytes, Octets(8)]
     """Of the last registration; the next one must be larger, so that no old one can be replayed."""
+    suspended: CountField = 0
+    """Provisional rulings against it that are open: it gets no lease while there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +318,8 @@ class RoundRecord:
     """A quorum agreed on the result."""
     audits: Annotated[tuple[ShardField, ...], Many(SHARDS_PER_ROUND_MAX)]
     """Leases whose audit is open."""
+    challenge_until: HeightField
+    """Last height at which a contribution that was not drawn may be challenged; zero before."""
     result_height: HeightField
     """Height at which the result became final or was given up; zero before."""
     result_revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
@@ -327,11 +340,11 @@ class LeaseStatus(IntEnum):
     MISSED = 3
     """No claim, or a claim that was not attested."""
     AUDITED = 4
-    """In the set, and drawn for an audit that is open."""
+    """In the set, and under an audit whose ruling is not final."""
     PASSED = 5
-    """In the set, audited or not drawn when the audits were: its pay is due."""
+    """In the set, not drawn or found honest: its pay is due once its round is settled."""
     VOID = 6
-    """In the set, but unpaid: its audit found no verdict."""
+    """In the set, but unpaid: no verdict, or all open pay of its miner was forfeited."""
     REJECTED = 7
     """In the set, but its audit failed: unpaid and slashed."""
 
@@ -360,7 +373,9 @@ class LeaseRecord:
     weight: AmountField
     """Lottery weight booked for it; zero before, and after a rejection in time."""
     audited: bool
-    """An audit was drawn for it."""
+    """An audit was drawn for it, or a challenge called for one."""
+    probability: PpmField
+    """Of its being drawn, as it was when the draw came; zero before."""
 
 
 @unique

@@ -9,6 +9,7 @@ from potp2p.foundation.types import (
     Cycle,
     Height,
     NodeId,
+    PartsPerMillion,
     Round,
     ShardIndex,
     TaskId,
@@ -111,6 +112,7 @@ def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
             drawn=False,
             advanced=False,
             audits=(),
+            challenge_until=Height(0),
             result_height=Height(0),
             result_revealers=(),
             booked=False,
@@ -128,6 +130,7 @@ def _open_lease(miner: NodeId) -> LeaseRecord:
         score=Amount(0),
         weight=Amount(0),
         audited=False,
+        probability=PartsPerMillion(0),
     )
 
 

@@ -17,7 +17,7 @@ from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.heights import epoch_blocks, epoch_of
-from potp2p.protocol.ledger.money import release_bond
+from potp2p.protocol.ledger.money import free_bond, release_bond
 from potp2p.protocol.ledger.records import Chain
 from potp2p.protocol.ledger.seat_records import PastSeats, Seat
 from potp2p.protocol.ledger.state import State
@@ -204,7 +204,7 @@ def _new_seat(state: State, node: NodeId, anchor: Digest) -> Seat:
 def _start_way_back(state: State, seat: Seat, height: Height, genesis: Genesis) -> None:
     """Begin the unbonding that a seat asked for while it was held."""
     account = account_of(seat.node)
-    amount = min(seat.leaving, state.account(account).bond)
+    amount = min(seat.leaving, free_bond(state.account(account)))
     if amount:
         due = Height(height + genesis.money.unbonding_blocks)
         release_bond(state, account, amount, due)

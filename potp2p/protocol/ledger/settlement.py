@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Final
 
-from potp2p.foundation.types import Amount, NodeId, Round, ShardIndex, TaskId
+from potp2p.foundation.types import Amount, Height, NodeId, Round, ShardIndex, TaskId
+from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import audit_pay, split
-from potp2p.protocol.ledger.audits import reports_of
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.miners import book_pay
-from potp2p.protocol.ledger.money import credit, payout_of
+from potp2p.protocol.ledger.money import add_bond, credit, payout_of
 from potp2p.protocol.ledger.receipts import SettledRound
 from potp2p.protocol.ledger.records import (
     LeaseRecord,
@@ -18,6 +18,7 @@ from potp2p.protocol.ledger.records import (
     RoundPhase,
     RoundRecord,
 )
+from potp2p.protocol.ledger.rulings import paid_for_work
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of, refund_if_settled
 
@@ -29,9 +30,15 @@ KIND_OF: Final = {
 }
 
 
-def is_settled(record: RoundRecord) -> bool:
-    """Tell whether nothing can change about a round any more."""
-    return record.phase is RoundPhase.AUDIT and record.drawn and record.booked and not record.audits
+def is_settled(record: RoundRecord, height: Height) -> bool:
+    """Tell whether nothing can change about a round any more: all is ruled, or unchallenged."""
+    return (
+        record.phase is RoundPhase.AUDIT
+        and record.drawn
+        and record.booked
+        and not record.audits
+        and height > record.challenge_until
+    )
 
 
 def settle_round(
@@ -90,9 +97,19 @@ def _pay_miners(
     parts = split(pool, [lease.score for lease in passed.values()])
     paid = dict(zip(passed, parts, strict=True))
     for shard, lease in passed.items():
-        _pay_from_escrow(state, task_id, lease.miner, paid[shard])
-        book_pay(state, lease.miner, paid[shard])
+        _pay_miner(state, context, task_id, lease.miner, paid[shard])
     return paid
+
+
+def _pay_miner(
+    state: State, context: BlockContext, task_id: TaskId, node: NodeId, amount: Amount
+) -> None:
+    """Pay a lease; what a newcomer lacks of the miner bond is kept as its bond (DESIGN 8)."""
+    account = account_of(node)
+    lacks = max(0, context.genesis.money.miner_bond - state.account(account).bond)
+    kept = min(lacks, amount)
+    _pay_from_escrow(state, task_id, node, amount, kept=kept)
+    book_pay(state, node, amount)
 
 
 def _pay_auditors(
@@ -111,7 +128,7 @@ def _pay_auditors(
         node
         for shard, lease in leases.items()
         if lease.audited
-        for node in reports_of(state.audit(task_id, round_, shard))
+        for node in paid_for_work(state.audit(task_id, round_, shard))
     ]
     each = audit_pay(
         price,
@@ -126,11 +143,15 @@ def _pay_auditors(
     state.put_task(task_id, replace(state.task(task_id), audit_pool=left))
 
 
-def _pay_from_escrow(state: State, task_id: TaskId, node: NodeId, amount: int) -> None:
+def _pay_from_escrow(
+    state: State, task_id: TaskId, node: NodeId, amount: int, *, kept: int = 0
+) -> None:
+    """Pay a node for its work; a part may be kept as its own bond."""
     task = state.task(task_id)
     assert amount <= task.escrow, "pay beyond the escrow"
     state.put_task(
         task_id,
         replace(task, escrow=Amount(task.escrow - amount), paid=Amount(task.paid + amount)),
     )
-    credit(state, payout_of(state, node), amount)
+    add_bond(state, account_of(node), kept)
+    credit(state, payout_of(state, node), amount - kept)

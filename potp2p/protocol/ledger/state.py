@@ -19,7 +19,7 @@ from potp2p.foundation.types import (
     TaskId,
 )
 from potp2p.protocol.ledger import keys
-from potp2p.protocol.ledger.audit_records import Audit
+from potp2p.protocol.ledger.audit_records import Audit, AuditorTable
 from potp2p.protocol.ledger.records import (
     Account,
     Chain,
@@ -52,6 +52,7 @@ _KINDS: Final[dict[bytes, type]] = {
     keys.PAST_SEATS: PastSeats,
     keys.CANDIDATES: Candidates,
     keys.CONVICT: Convict,
+    keys.AUDITORS: AuditorTable,
 }
 NOBODY: Final = Account(balance=Amount(0), nonce=0, bond=Amount(0), unbonding=())
 
@@ -261,6 +262,18 @@ class State:
     ) -> None:
         """Write an audit, or drop it once its round is settled."""
         self.overlay.put(keys.audit_key(task, round_, shard), record)
+
+    def find_audit(self, task: TaskId, round_: Round, shard: ShardIndex) -> Audit | None:
+        """Return an audit of an open round, if there is one."""
+        return self._get(keys.audit_key(task, round_, shard), Audit)
+
+    def auditors(self, cycle: Cycle) -> AuditorTable | None:
+        """Return who could audit when a cycle opened; None if not kept."""
+        return self._get(keys.auditors_key(cycle), AuditorTable)
+
+    def put_auditors(self, cycle: Cycle, record: AuditorTable | None) -> None:
+        """Write or drop who could audit when a cycle opened."""
+        self.overlay.put(keys.auditors_key(cycle), record)
 
     def result_weights(self, cycle: Cycle) -> CycleWeights:
         """Return the weights whose results became final in a cycle."""

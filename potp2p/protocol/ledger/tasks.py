@@ -10,6 +10,7 @@ from potp2p.foundation.types import Amount, BlobId, Height, MicroNats, Round, Ta
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import LeasePrice, lease_price
 from potp2p.protocol.incentives.scores import is_scorable
+from potp2p.protocol.ledger.audit_reach import audit_reach
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.money import credit, debit
 from potp2p.protocol.ledger.records import PackageAttestation, Task, TaskStatus
@@ -87,7 +88,7 @@ def verify_task(rules: TaskRules, budget: int, genesis: Genesis) -> None:
         "more work in a lease than a score can hold",
     )
     reach = rounds.deadline + rounds.attest_window + rounds.result_deadline
-    reach += 2 * training.audit_deadline + consensus.cycle_blocks * consensus.epoch_cycles
+    reach += audit_reach(genesis) + consensus.cycle_blocks * consensus.epoch_cycles
     require(
         reach < genesis.money.unbonding_blocks,
         RejectionReason.BAD_TASK,

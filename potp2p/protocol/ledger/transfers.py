@@ -21,7 +21,7 @@ def apply_bond(state: State, sender: Sender, action: Bond) -> None:
     """Lock the sender's money as anyone's bond."""
     require(action.amount > 0, RejectionReason.OUT_OF_BOUNDS, "bond of nothing")
     debit(state, sender.account, action.amount)
-    add_bond(state, action.beneficiary, action.amount)
+    add_bond(state, action.beneficiary, action.amount, sender.account)
 
 
 def apply_unbond(state: State, sender: Sender, action: Unbond, context: BlockContext) -> None:

@@ -16,6 +16,7 @@ from potp2p.protocol.ledger.audits import (
     apply_reveal_audit,
     apply_reveal_trace,
 )
+from potp2p.protocol.ledger.challenges import apply_challenge
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.contributions import apply_attest, apply_contribute
 from potp2p.protocol.ledger.evidence import apply_evidence
@@ -39,6 +40,7 @@ from potp2p.protocol.wire.transactions import (
     AuditCommit,
     Bond,
     CancelTask,
+    Challenge,
     Contribute,
     DuplicateBody,
     DuplicateVote,
@@ -194,6 +196,8 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
             apply_reveal_trace(state, sender, action)
         case RevealAudit():
             apply_reveal_audit(state, sender, action)
+        case Challenge():
+            apply_challenge(state, sender, action, context)
         case Anchor():
             apply_anchor(state, sender, action, context)
         case DuplicateVote() | DuplicateBody():

@@ -1,11 +1,11 @@
 """Who is audited, and by whom: drawn by a beacon that nobody knew before (DESIGN 8.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from potp2p.foundation.types import AccountId, Digest, NodeId, Round, ShardIndex, TaskId
-from potp2p.protocol.crypto.beacon import draw, sample
+from potp2p.protocol.crypto.beacon import draw
 
 PPM: Final = 1_000_000
 AUDIT_DRAW_DOMAIN: Final = "potp2p/draw/audit/1"
@@ -17,19 +17,25 @@ class Candidate:
     """A bonded node that could audit, and the accounts it acts for."""
 
     node: NodeId
+    weight: int
+    """Its bond."""
     accounts: frozenset[AccountId]
+    """Its own, where it is paid, and who bonded it."""
 
 
 def audit_probability(*, base: int, at_stake: int, bond: int) -> int:
     """
-    Return p_i = min(1, max(p, 2R / (R + B))) in ppm.
+    Return p_i = min(1, max(p, 2R / (R + B))) in ppm; B is what a conviction takes.
 
     The 2: primaries in league may redraw and auditors all in league pass anything, so at least p/2
     is left. A miner without bond is audited every time.
     """
+    if bond <= 0:
+        return PPM
     if at_stake <= 0:
         return min(PPM, base)
-    return min(PPM, max(base, 2 * at_stake * PPM // (at_stake + bond)))
+    # Rounded up: one part in a million less would leave the gain of cheating above zero.
+    return min(PPM, max(base, -(-2 * at_stake * PPM // (at_stake + bond))))
 
 
 def is_drawn(
@@ -41,20 +47,59 @@ def is_drawn(
     return draw(beacon, AUDIT_DRAW_DOMAIN, _lease(task, round_, shard), below=PPM) < probability
 
 
-def draw_auditors(  # noqa: PLR0913  # the draw and everything that it depends on
-    beacon: Digest,
-    task: TaskId,
-    round_: Round,
-    shard: ShardIndex,
-    *,
-    candidates: Sequence[Candidate],
-    excluded: frozenset[AccountId],
-    committee: int,
+@dataclass(frozen=True, slots=True)
+class AuditorDraw:
+    """What a draw of auditors depends on besides its candidates."""
+
+    beacon: Digest
+    task: TaskId
+    round: Round
+    shard: ShardIndex
+    excluded: frozenset[AccountId]
+    """Accounts of miner and client, and of auditors drawn before."""
+    busy: frozenset[NodeId]
+    """Who has as many audits open as it can do: drawn only where nobody else is left."""
+
+
+def draw_auditors(
+    where: AuditorDraw, candidates: Sequence[Candidate], committee: int
 ) -> tuple[NodeId, ...]:
-    """Draw distinct auditors among those that share no account with miner or client."""
-    allowed = [each.node for each in candidates if not each.accounts & excluded]
-    lease = _lease(task, round_, shard)
-    return tuple(sample(beacon, AUDITOR_DRAW_DOMAIN, lease, items=allowed, count=committee))
+    """
+    Draw auditors by weight without replacement; no two of them act for one account.
+
+    Fewer than asked for where there are no more that may.
+    """
+    drawn: list[NodeId] = []
+    excluded = set(where.excluded)
+    idle = [each for each in candidates if each.node not in where.busy]
+    rest = [each for each in candidates if each.node in where.busy]
+    for group in (idle, rest):
+        while len(drawn) < committee:
+            found = _draw_one(where, group, excluded, len(drawn))
+            if found is None:
+                break
+            drawn.append(found.node)
+            excluded |= found.accounts
+    return tuple(drawn)
+
+
+def _draw_one(
+    where: AuditorDraw,
+    candidates: Sequence[Candidate],
+    excluded: Collection[AccountId],
+    place: int,
+) -> Candidate | None:
+    allowed = [each for each in candidates if each.weight and each.accounts.isdisjoint(excluded)]
+    total = sum(each.weight for each in allowed)
+    if not total:
+        return None
+    lease = _lease(where.task, where.round, where.shard)
+    left = draw(where.beacon, AUDITOR_DRAW_DOMAIN, lease, place.to_bytes(4, "big"), below=total)
+    for each in allowed:
+        if left < each.weight:
+            return each
+        left -= each.weight
+    raise AssertionError("a draw below the total names someone")
 
 
 def _lease(task: TaskId, round_: Round, shard: ShardIndex) -> bytes:

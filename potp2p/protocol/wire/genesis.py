@@ -51,6 +51,10 @@ class MoneyParameters:
     """What the sponsor account bonds for each new miner, while it can; zero: nothing."""
     slash_share: PpmField
     """Part of a bond that a failed audit costs; half of it is burned."""
+    auditor_slash: AmountField
+    """What a report that contradicts the final verdict costs, a validator too."""
+    lease_pay: AmountField
+    """Pay of a lease that the miner bond covers at the base rate; dearer ones are audited more."""
     ban_blocks: CountField
     base_fee_floor: AmountField
     """Least price per byte of a paid transaction, and the first one; zero: there is none."""
@@ -67,7 +71,11 @@ class TrainingParameters:
     audit_rate: PpmField
     audit_committee: Annotated[int, Uint(VALIDATORS_MAX + 1)]
     audit_deadline: CountField
-    """Blocks for commits, and as many again for reveals."""
+    """Blocks for commits, as many again for reveals, and for commits of replacements."""
+    audit_all_deadline: CountField
+    """Blocks in which all judges replay: the first half for commits, the second for reveals."""
+    challenge_window: CountField
+    """Blocks in which a provisional ruling, or no draw, may be challenged."""
     stamp_bits: Annotated[int, Uint(64)]
     """Leading zero bits of a registration's SHA-256 stamp."""
 

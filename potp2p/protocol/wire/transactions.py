@@ -240,6 +240,18 @@ class DuplicateBody:
 
 
 @dataclass(frozen=True, slots=True)
+class Challenge:
+    """Anyone bonded disputes what stands about a contribution, and stakes all judges' replays."""
+
+    KIND: ClassVar = 28
+    task: TaskField
+    round: RoundField
+    shard: ShardField
+    expects_fail: bool
+    """It says that the miner cheated; else that it did not."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResultCommit:
     """A validator has a round's result and binds itself to it before anyone shows theirs."""
 
@@ -264,6 +276,7 @@ Free = (
     | Anchor
     | DuplicateVote
     | DuplicateBody
+    | Challenge
     | ResultCommit
 )
 Action = (
@@ -284,6 +297,7 @@ Action = (
     | Anchor
     | DuplicateVote
     | DuplicateBody
+    | Challenge
     | ResultCommit
 )
 

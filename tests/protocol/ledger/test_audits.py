@@ -9,12 +9,15 @@ from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import POT, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
-from potp2p.protocol.ledger.duties import AuditDuty, LeasePlace, validator_duties
+from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
+from potp2p.protocol.ledger.audit_records import Escalation
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, TaskStatus
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.transactions import (
     Attest,
     AuditCommit,
+    Challenge,
     Contribute,
     RevealAudit,
     RevealTrace,
@@ -57,7 +60,7 @@ def until_drawn(world: LedgerWorld, task: TaskId) -> list[LeasePlace]:
 def until_revealing(world: LedgerWorld, task: TaskId) -> list[LeasePlace]:
     places = until_drawn(world, task)
     world.silent = lambda _node, action: isinstance(action, RevealTrace | RevealAudit)
-    world.run_until(lambda: all(world.state.audit(*place).revealing for place in places))
+    world.run_until(lambda: all(world.state.audit(*place).is_revealing for place in places))
     return places
 
 
@@ -69,7 +72,7 @@ def settle(world: LedgerWorld, task: TaskId) -> None:
 def duty_of(world: LedgerWorld, place: LeasePlace) -> tuple[KeyPair, AuditDuty]:
     """Return the first auditor of a contribution and what it is asked."""
     auditor = world.state.audit(*place).auditors[0].auditor
-    duties = validator_duties(world.state, auditor, world.genesis).audits
+    duties = audit_duties(world.state, auditor)
     mine = next(each for each in duties if (each.task, each.round, each.shard) == place)
     return world.keys[auditor], mine
 
@@ -145,13 +148,15 @@ def test_verdict_decides_pay_bond_and_ban(distances: Distances) -> None:
     bond = world.account(cheat).bond
     burned = world.state.chain().burned
     places = until_drawn(world, task)
+    # A cheat has nothing to gain by a challenge.
+    world.silent = lambda node, action: isinstance(action, Challenge)
     auditors = {
         each.auditor
         for place in places
         if miner_of(world, place) == cheat
         for each in world.state.audit(*place).auditors
     }
-    settle(world, task)
+    world.run_until(lambda: world.task(task).escrow == 0)
 
     mine = [each for each in world.receipts if each.miner == cheat.node_id]
     others = [each for each in world.receipts if each.miner != cheat.node_id]
@@ -175,7 +180,7 @@ def test_verdict_decides_pay_bond_and_ban(distances: Distances) -> None:
         assert world.state.chain().burned - burned == share + bond // 2
         # The other half went to the task: its client gets back what its auditors did not earn.
         paid = sum(each.paid for each in world.receipts)
-        gained = sum(world.account(world.keys[node]).balance for node in auditors)
+        gained = sum(world.account(each).balance for each in world.validators)
         assert gained < bond // 2
         assert (
             world.account(world.client).balance >= 1_000 * POT - paid - share - gained + bond // 2
@@ -183,7 +188,7 @@ def test_verdict_decides_pay_bond_and_ban(distances: Distances) -> None:
     assert sum(each.paid for each in mine) == (miner.earned if distances == HONEST else 0)
 
 
-def test_split_verdict_is_void_and_slashes_nobody() -> None:
+def test_split_verdict_goes_to_all_judges_and_the_liar_is_slashed() -> None:
     world, task = audited_world()
     liar = world.validators[0].node_id
     world.measure = lambda auditor, _lease: FORGED if auditor == liar else HONEST
@@ -194,30 +199,43 @@ def test_split_verdict_is_void_and_slashes_nobody() -> None:
         if liar in {each.auditor for each in world.state.audit(*place).auditors}
     }
     assert 0 < len(called) < len(places)
-    settle(world, task)
+    before = world.account(world.validators[0]).bond
+    world.silent = lambda _node, _action: False
+    escalated: set[int] = set()
+    while world.task(task).escrow:
+        record = world.state.round(task, Round(0))
+        escalated |= {
+            shard
+            for shard in record.audits
+            if world.state.audit(task, Round(0), shard).escalation is Escalation.SPLIT
+        }
+        world.run(1)
 
-    kinds = {each.shard: each.kind for each in world.receipts}
-    assert {shard for shard, kind in kinds.items() if kind is ReceiptKind.VOID} == called
-    assert all(world.account(each).bond > 0 for each in world.miners)
+    assert escalated == called
+    assert {each.kind for each in world.receipts} == {ReceiptKind.PAID}
+    assert all(world.account(each).bond == 20 * POT for each in world.miners)
+    slashed = before - world.account(world.validators[0]).bond
+    assert slashed == 2 * len(called) * world.genesis.money.auditor_slash
+    assert all(world.account(each).bond == before for each in world.validators[1:])
 
 
 @pytest.mark.parametrize("silence", [AuditCommit, RevealAudit])
-def test_auditor_that_stays_away_leaves_no_verdict_and_is_not_paid(silence: type) -> None:
+def test_auditor_that_stays_away_costs_nobody_else_anything_and_is_not_paid(
+    silence: type,
+) -> None:
     world, task = audited_world()
     away = world.validators[1]
     places = until_drawn(world, task)
-    called = {
-        place[2]
+    assert any(
+        away.node_id in {each.auditor for each in world.state.audit(*place).auditors}
         for place in places
-        if away.node_id in {each.auditor for each in world.state.audit(*place).auditors}
-    }
-    assert called
+    )
     world.silent = lambda node, action: node == away.node_id and isinstance(action, silence)
     world.run_until(lambda: world.task(task).escrow == 0)
 
-    kinds = {each.shard: each.kind for each in world.receipts}
-    assert {shard for shard, kind in kinds.items() if kind is ReceiptKind.VOID} == called
+    assert {each.kind for each in world.receipts} == {ReceiptKind.PAID}
     assert world.account(away).balance == 0
+    assert world.account(away).bond == 1_000 * POT
     assert all(world.account(each).balance > 0 for each in world.validators if each is not away)
 
 
@@ -244,7 +262,7 @@ def test_nobody_opens_before_commits_have_ended_and_nobody_commits_after() -> No
     assert world.refusal(world.free(auditor, opening)) is RejectionReason.TOO_EARLY
     commit = world.free(auditor, world.audit_statement(auditor, duty))
 
-    world.run_until(lambda: world.state.audit(*place).revealing)
+    world.run_until(lambda: world.state.audit(*place).is_revealing)
     assert world.refusal(commit) is RejectionReason.TOO_LATE
     assert world.refusal(trace) is None
 
@@ -298,7 +316,7 @@ def test_copied_commitment_cannot_be_opened() -> None:
     copier = world.keys[world.state.audit(*place).auditors[1].auditor]
     commit = world.audit_statement(auditor, duty)
     world.block(world.free(auditor, commit), world.free(copier, commit))
-    assert world.state.audit(*place).revealing
+    assert world.state.audit(*place).is_revealing
     opening = world.audit_statement(auditor, replace(duty, revealing=True))
     assert world.refusal(world.free(copier, opening)) is RejectionReason.BAD_PROOF
 

@@ -7,6 +7,7 @@ import pytest
 
 from potp2p.foundation.types import POT, Amount, MicroNats, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.audit_records import Escalation
 from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, RoundRecord
 from potp2p.protocol.wire.tasks import FinishRule
 from potp2p.protocol.wire.transactions import AuditCommit, Contribute
@@ -83,19 +84,24 @@ def test_primary_of_the_block_that_brought_the_result_does_not_count(
     assert world.state.round(task, Round(0)).result_revealers == (node_of(world, first),)
 
 
-def test_drawn_contribution_that_nobody_may_judge_is_neither_paid_nor_punished() -> None:
+def test_drawn_contribution_that_nobody_may_audit_goes_to_all_judges() -> None:
     world = build_world(validators=1, change=with_audits(EVERY))
     world.run(2)
     rig, seat = world.miners[0], world.validators[0]
     after = world.miner(rig).stamp
     world.block(world.free(rig, world.registration(rig, after=after, payout=seat.account)))
     task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    audits = {
+        world.state.lease(task, Round(0), shard).miner: world.state.audit(task, Round(0), shard)
+        for shard in world.state.round(task, Round(0)).audits
+    }
+    assert {
+        miner for miner, audit in audits.items() if audit.escalation is Escalation.NO_AUDITOR
+    } == {rig.node_id}
     world.run_until(lambda: world.task(task).escrow == 0)
-    kinds = {each.kind for each in world.receipts if each.miner == rig.node_id}
-    assert kinds == {ReceiptKind.VOID}
-    assert world.account(rig).bond == 20 * POT
-    others = {each.kind for each in world.receipts if each.miner != rig.node_id}
-    assert others == {ReceiptKind.PAID}
+    assert {each.kind for each in world.receipts} == {ReceiptKind.PAID}
 
 
 def test_auditors_are_paid_no_more_than_their_share_of_the_budget() -> None:

@@ -15,6 +15,7 @@ from potp2p.protocol.verification.commitments import (
     trace_commitment,
 )
 from potp2p.protocol.verification.sampling import (
+    AuditorDraw,
     Candidate,
     audit_probability,
     draw_auditors,
@@ -32,7 +33,7 @@ PPM = 1_000_000
 @pytest.mark.parametrize(
     ("stake", "bond", "probability"),
     [
-        (0, 0, 120_000),
+        (0, 1, 120_000),
         (0, 100, 120_000),
         (1, 0, PPM),
         (1, 1, PPM),
@@ -80,16 +81,9 @@ def test_draw_hits_its_share_and_depends_on_beacon_round_and_shard() -> None:
 def committee(
     shard: int, count: int, excluded: frozenset[bytes] = frozenset()
 ) -> tuple[bytes, ...]:
-    candidates = [Candidate(node, frozenset({account_of(node)})) for node in NODES]
-    return draw_auditors(
-        BEACON,
-        TASK,
-        Round(0),
-        ShardIndex(shard),
-        candidates=candidates,
-        excluded=excluded,
-        committee=count,
-    )
+    candidates = [Candidate(node, 1, frozenset({account_of(node)})) for node in NODES]
+    where = AuditorDraw(BEACON, TASK, Round(0), ShardIndex(shard), excluded, frozenset())
+    return draw_auditors(where, candidates, count)
 
 
 def test_auditors_are_distinct_allowed_and_spread() -> None:

@@ -1,0 +1,33 @@
+"""What an opened report amounts to, and whether it contradicts a final verdict."""
+
+from typing import Final
+
+from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord
+from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.state import State
+from potp2p.protocol.verification.tolerance import tolerance_of
+from potp2p.protocol.verification.verdict import Claims, Verdict, verdict_of
+
+OPPOSITE: Final = {Verdict.PASS: Verdict.FAIL, Verdict.FAIL: Verdict.PASS}
+"""What a lie about a final verdict says; void contradicts nobody."""
+
+
+def report_verdict(
+    state: State, place: LeasePlace, audit: Audit, callee: AuditorRecord
+) -> Verdict | None:
+    """Return what a report amounts to; None without one, or without a trace to hold it to."""
+    claim = state.lease(*place).claim
+    assert claim is not None, "only contributions are audited"
+    if callee.report is None or audit.trace is None:
+        return None
+    rules = state.task(place[0]).rules
+    claims = Claims(audit.trace, claim.loss_before, claim.loss_after, claim.diverged)
+    return verdict_of(claims, callee.report, tolerance_of(rules.model.tolerance, rules.mode))
+
+
+def is_lie(
+    state: State, place: LeasePlace, audit: Audit, callee: AuditorRecord, verdict: Verdict
+) -> bool:
+    """Tell whether a report says the opposite of a final verdict."""
+    found = report_verdict(state, place, audit, callee)
+    return found is not None and OPPOSITE.get(verdict) is found
