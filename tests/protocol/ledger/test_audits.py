@@ -147,15 +147,9 @@ def test_verdict_decides_pay_bond_and_ban(distances: Distances) -> None:
     world.measure = lambda _auditor, lease: distances if lease.miner == cheat.node_id else HONEST
     bond = world.account(cheat).bond
     burned = world.state.chain().burned
-    places = until_drawn(world, task)
+    until_drawn(world, task)
     # A cheat has nothing to gain by a challenge.
     world.silent = lambda node, action: isinstance(action, Challenge)
-    auditors = {
-        each.auditor
-        for place in places
-        if miner_of(world, place) == cheat
-        for each in world.state.audit(*place).auditors
-    }
     world.run_until(lambda: world.task(task).escrow == 0)
 
     mine = [each for each in world.receipts if each.miner == cheat.node_id]

@@ -329,7 +329,7 @@ def test_missed_turns_follow_the_node_when_seats_move(world: LedgerWorld) -> Non
 
 def test_past_seats_are_kept_for_as_long_as_a_proof_is_good(world: LedgerWorld) -> None:
     kept = epochs_kept(world.genesis)
-    assert kept == 9, "an unbonding of 160 blocks reaches into the eighth epoch back, and the opening"
+    assert kept == 9, "160 blocks of unbonding reach into the eighth epoch back, and the opening"
     for _ in range(8):
         world.run_epoch()
     world.run(1)
