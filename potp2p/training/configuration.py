@@ -141,7 +141,7 @@ def _verify_activations(configuration: Configuration, tolerance: ToleranceClass)
             raise refused(f"{key} {value!r:.40} is not a known activation")
     # Batch statistics amplify rounding as kinks do (`reference/verification.md` 3.1).
     is_rough = uses_kinks(configuration) or configuration.get("model_type") == "resnet"
-    if is_rough and tolerance is ToleranceClass.SMOOTH:
+    if is_rough and tolerance is not ToleranceClass.RELU:
         raise refused("ReLU and batch-norm need tolerance class relu")
 
 

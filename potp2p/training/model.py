@@ -19,7 +19,7 @@ from torch import nn
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import PARAMETERS_MAX
-from potp2p.protocol.wire.tasks import ModelRule, Objective
+from potp2p.protocol.wire.tasks import ModelRule, Objective, ToleranceClass
 from potp2p.training.checkpoint import Checkpoint
 from potp2p.training.configuration import (
     Configuration,
@@ -76,6 +76,8 @@ class Model:
     """Float buffers that a checkpoint keeps, in the order of sorted names."""
     classes: int
     """Width of the output: labels and tokens are below it."""
+    is_low_precision: bool = False
+    """Matrix products in bfloat16; parameters, gradients and everything summed stay float32."""
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Copy a checkpoint's parameters and buffers in."""
@@ -102,12 +104,13 @@ class Model:
         return cross_entropy(self.objective, self.logits(inputs), labels)
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Run the model forward."""
-        if self.objective is Objective.CLASSIFY:
-            output = cast("_Output", self.module(pixel_values=inputs))
-        else:
-            output = cast("_Output", self.module(input_ids=inputs, use_cache=False))
-        return output.logits
+        """Run the model forward; the loss is taken from float32 in every class."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.is_low_precision):
+            if self.objective is Objective.CLASSIFY:
+                output = cast("_Output", self.module(pixel_values=inputs))
+            else:
+                output = cast("_Output", self.module(input_ids=inputs, use_cache=False))
+        return output.logits.float()
 
     def verify_samples(self, samples: Samples) -> None:
         """Refuse labels or tokens that the model has no output for."""
@@ -134,7 +137,7 @@ def build_model(path: Path, rule: ModelRule, device: torch.device) -> Model:
         raise refused(f"{layout.parameter_count} parameters, the rules say {rule.parameters}")
     module = build().to(device=device, dtype=torch.float32)
     assert layout_of(module) == layout
-    return _flatten(module, rule.objective, layout, device)
+    return _flatten(module, rule, layout, device)
 
 
 def load_library() -> None:
@@ -202,9 +205,7 @@ def _state_buffers(module: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def _flatten(
-    module: nn.Module, objective: Objective, layout: Layout, device: torch.device
-) -> Model:
+def _flatten(module: nn.Module, rule: ModelRule, layout: Layout, device: torch.device) -> Model:
     """Move parameters and gradients into two flat vectors, in the layout's order."""
     named = dict(module.named_parameters())
     theta_P = torch.empty(layout.parameter_count, dtype=torch.float32, device=device)
@@ -219,13 +220,14 @@ def _flatten(
     buffers = _state_buffers(module)
     return Model(
         module=module,
-        objective=objective,
+        objective=rule.objective,
         layout=layout,
         device=device,
         theta_P=theta_P,
         gradient_P=gradient_P,
         buffers=tuple(buffers[name] for name, _ in layout.buffers),
-        classes=_classes_of(module, objective),
+        classes=_classes_of(module, rule.objective),
+        is_low_precision=rule.tolerance is ToleranceClass.BF16,
     )
 
 

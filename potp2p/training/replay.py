@@ -2,15 +2,14 @@
 How far a payload lies from a replay: what exceeds half a quantisation step (DESIGN 8.4).
 
 Honest rounding to the payload's own step costs nothing; what is left is compared with the replay's
-norm. Tensors and chunks whose gradient is below 1e-6 of the whole gradient in the auditor's own run
-are rounding noise, such as attention's key bias, which AdamW then scales up by 1 / epsilon: they
-count in the whole but are not compared alone.
+norm. Tensors and chunks whose gradient is below the class's floor, in fp32 1e-6 of the whole
+gradient in the auditor's own run, are rounding noise, such as attention's key bias, which AdamW
+then scales up by 1 / epsilon: they count in the whole but are not compared alone.
 Floats here: distances are judged by tolerance, never hashed. Suffixes as in `layout.py`.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,6 @@ from potp2p.training.fixed_point import parts_per_million
 from potp2p.training.layout import Layout
 from potp2p.training.step import Work
 from potp2p.training.tensors import Float64
-
-FLOOR: Final = 1e-6
-"""Share of the whole norm below which a tensor or chunk is rounding noise."""
 
 
 def measure(layout: Layout, payload: d8.Payload, replay: Work, tolerance: Tolerance) -> Distances:
@@ -40,6 +36,7 @@ def measure(layout: Layout, payload: d8.Payload, replay: Work, tolerance: Tolera
         excess_C=np.add.reduceat(excess_P**2, starts_C),
         exact_C=np.add.reduceat(exact_P**2, starts_C),
         gradient_C=replay.gradient_squares_C,
+        floor=tolerance.floor / 1e6,
     )
     return Distances(
         overall=parts_per_million(_ratio(norms.excess_C.sum(), norms.exact_C.sum())),
@@ -55,6 +52,15 @@ class _Norms:
     excess_C: Float64
     exact_C: Float64
     gradient_C: Float64
+    floor: float
+    """Share of a whole norm below which what is left is noise."""
+
+    def is_noise(self, gradient: Float64, exact: Float64) -> NDArray[np.bool_]:
+        """Tell which parts are rounding noise in their gradient or in their update."""
+        return self._is_below(gradient) | self._is_below(exact)
+
+    def _is_below(self, squares: Float64) -> NDArray[np.bool_]:
+        return squares < self.floor**2 * squares.sum()
 
 
 def _worst_tensor(layout: Layout, norms: _Norms) -> float:
@@ -64,7 +70,7 @@ def _worst_tensor(layout: Layout, norms: _Norms) -> float:
         np.array([values_C[a:b].sum() for a, b in zip(firsts, (*firsts[1:], None), strict=True)])
         for values_C in (norms.excess_C, norms.exact_C, norms.gradient_C)
     )
-    is_noise = _below_floor(gradient) | _below_floor(exact)
+    is_noise = norms.is_noise(gradient, exact)
     return max(
         (_ratio(excess[i], exact[i]) for i in range(len(firsts)) if not is_noise[i]), default=0.0
     )
@@ -84,12 +90,8 @@ def _exponents_fit(
     edge_C = np.ldexp(float(d8.VALUE_MAX), lower_C)
     is_near_C = np.abs(largest_C.astype(np.float64) - edge_C) <= boundary * edge_C
     apart_C = np.abs(own_C.astype(np.int16) - payload.exponents_C)
-    is_noise_C = _below_floor(norms.gradient_C) | _below_floor(norms.exact_C)
+    is_noise_C = norms.is_noise(norms.gradient_C, norms.exact_C)
     return bool(((apart_C == 0) | is_noise_C | ((apart_C == 1) & is_near_C)).all())
-
-
-def _below_floor(squares: Float64) -> NDArray[np.bool_]:
-    return squares < FLOOR**2 * squares.sum()
 
 
 def _ratio(part: float, whole: float) -> float:

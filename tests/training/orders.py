@@ -102,6 +102,12 @@ def resnet_order() -> Order:
     )
 
 
+def low_precision_order() -> Order:
+    order = images_order(Mode.GRADIENT)
+    model = replace(order.rules.model, tolerance=ToleranceClass.BF16)
+    return replace(order, rules=replace(order.rules, model=model))
+
+
 def tokens_order() -> Order:
     tokens = (np.arange(60 * 16).reshape(60, 16) * 7 % 32).astype(np.uint16)
     data: Data = {"input_ids": tokens[:54]}

@@ -100,10 +100,17 @@ def test_bert_must_not_see_the_tokens_it_predicts(tmp_path: Path) -> None:
         build(tmp_path, configuration, rule)
 
 
-def test_batch_norm_needs_the_wide_class(tmp_path: Path) -> None:
-    rule = replace(resnet_order().rules.model, tolerance=ToleranceClass.SMOOTH)
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("tolerance", [ToleranceClass.SMOOTH, ToleranceClass.BF16])
+def test_kinks_and_batch_norm_need_their_class_in_every_precision(
+    tmp_path: Path, activation: str, tolerance: ToleranceClass
+) -> None:
+    rule = replace(resnet_order().rules.model, tolerance=tolerance)
     with pytest.raises(PeerError, match="tolerance class relu"):
-        build(tmp_path, {**RESNET, "hidden_act": "gelu"}, rule)
+        build(tmp_path, {**RESNET, "hidden_act": activation}, rule)
+    if activation == "relu":
+        with pytest.raises(PeerError, match="tolerance class relu"):
+            build(tmp_path, {**VIT, "hidden_act": "relu"}, replace(VIT_RULE, tolerance=tolerance))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])

@@ -36,6 +36,8 @@ class ToleranceClass(IntEnum):
     """fp32, smooth activations (class S)."""
     RELU = 1
     """fp32 with ReLU (class R)."""
+    BF16 = 2
+    """bfloat16 matrix products, smooth activations, gradient mode only (class B)."""
 
 
 @unique
