@@ -10,6 +10,7 @@ from potp2p.foundation.types import POT, Amount, ChainId, Cycle, Epoch, NodeId, 
 from potp2p.protocol.crypto.beacon import beacon_seed, chain_anchor
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.incentives.deterrence import fair_pay
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.genesis import DevnetAccounts, devnet_genesis, genesis_outcome
 from potp2p.protocol.ledger.keys import frozen_weights_key, result_weights_key
@@ -50,13 +51,20 @@ def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
     training = replace(
         genesis.training,
         stamp_bits=2,
-        audit_rate=PartsPerMillion(audit_rate),
         audit_deadline=12,
         audit_all_deadline=24,
         challenge_window=8,
         package_deadline=30,
     )
-    return replace(genesis, training=training)
+    return with_audit_rate(replace(genesis, training=training), audit_rate)
+
+
+def with_audit_rate(genesis: Genesis, rate: int) -> Genesis:
+    """Return the same network with another base rate, and a usual pay that its bond covers."""
+    training = replace(genesis.training, audit_rate=PartsPerMillion(rate))
+    pay = min(genesis.money.lease_pay, fair_pay(genesis.money, training) - 1)
+    money = replace(genesis.money, lease_pay=Amount(pay))
+    return replace(genesis, training=training, money=money)
 
 
 def short_lived(genesis: Genesis) -> Genesis:

@@ -23,6 +23,7 @@ from potp2p.foundation.types import (
 from potp2p.protocol.crypto.beacon import NO_REVEAL, beacon_seed, chain_anchor, reveal
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.incentives.deterrence import fair_pay
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
 from potp2p.protocol.ledger.block import Ledger, Outcome, Prospects
 from potp2p.protocol.ledger.contributions import bitmap_of
@@ -553,8 +554,17 @@ def with_modest_bonds(genesis: Genesis) -> Genesis:
 
 
 def with_audits(rate: int, **changes: object) -> Callable[[Genesis], Genesis]:
-    """Return a change of a genesis: another audit rate, and other numbers of its training part."""
-    return lambda genesis: replace(
-        genesis,
-        training=replace(genesis.training, audit_rate=PartsPerMillion(rate), **changes),
-    )
+    """
+    Return a change of a genesis: another audit rate, and other numbers of its training part.
+
+    Where audits are rare the usual pay is as small as the bond covers: dearer leases are audited
+    more often all the same.
+    """
+
+    def change(genesis: Genesis) -> Genesis:
+        training = replace(genesis.training, audit_rate=PartsPerMillion(rate), **changes)
+        pay = min(genesis.money.lease_pay, fair_pay(genesis.money, training) - 1)
+        money = replace(genesis.money, lease_pay=Amount(pay))
+        return replace(genesis, training=training, money=money)
+
+    return change

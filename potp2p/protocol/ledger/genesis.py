@@ -24,6 +24,7 @@ from potp2p.protocol.crypto.beacon import (
 )
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
+from potp2p.protocol.incentives.deterrence import strategies
 from potp2p.protocol.ledger.audit_reach import audit_reach
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.context import require
@@ -103,12 +104,14 @@ def verify_genesis(genesis: Genesis) -> None:
     """
     Raise PeerError unless the parameters fit together.
 
-    At the base audit rate p a cheat gains R and loses B + R when caught; at least p/2 of the
-    detection is left to honest auditors, so cheating loses money when B >= R (2 - p) / p
-    (DESIGN section 8). The draw raises p_i to 2R / (R + B) where a task pays more than that bond
-    covers, up to certainty without a bond, so no pair of bond and rate can be wrong here.
+    Above all, cheating must not pay: `incentives/deterrence.py` has the inequality and its source.
     """
-    rules = (*_seat_rules(genesis), *_consensus_rules(genesis), *_span_rules(genesis))
+    rules = (
+        *_seat_rules(genesis),
+        *_consensus_rules(genesis),
+        *_span_rules(genesis),
+        *_deterrence_rules(genesis),
+    )
     for holds, complaint in rules:
         require(holds, RejectionReason.OUT_OF_BOUNDS, f"genesis: {complaint}")
 
@@ -165,6 +168,20 @@ def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
     )
 
 
+def _deterrence_rules(genesis: Genesis) -> tuple[_Rule, ...]:
+    """Return whether every way to cheat loses money on average."""
+    money, training = genesis.money, genesis.training
+    return (
+        (money.miner_bond > 0, "miners without a bond"),
+        (money.lease_pay > 0, "leases without pay"),
+        (money.auditor_slash <= money.miner_bond, "auditors slashed by more than they bond"),
+        *(
+            (each.gain < 0, f"{each.name} earns {each.gain} on average")
+            for each in strategies(money, training)
+        ),
+    )
+
+
 def _span_rules(genesis: Genesis) -> tuple[_Rule, ...]:
     """
     Return whether a bond outlasts an epoch and every deadline.
@@ -191,12 +208,6 @@ def _span_rules(genesis: Genesis) -> tuple[_Rule, ...]:
             "more epochs within the unbonding time than sets of seats are kept",
         ),
     )
-
-
-def fair_pay(money: MoneyParameters, training: TrainingParameters) -> int:
-    """Return the largest R that the miner bond covers at the base rate: B = R (2 - p) / p."""
-    p = training.audit_rate
-    return money.miner_bond * p // (2 * PPM - p)
 
 
 @dataclass(frozen=True, slots=True)

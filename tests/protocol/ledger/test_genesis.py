@@ -7,13 +7,13 @@ import pytest
 from potp2p.foundation.errors import PeerError
 from potp2p.foundation.types import Amount, PartsPerMillion
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.incentives.deterrence import fair_pay
 from potp2p.protocol.ledger.genesis import (
     DEVNET_MONEY,
     DEVNET_TRAINING,
     DevnetAccounts,
     chain_id_of,
     devnet_genesis,
-    fair_pay,
     genesis_outcome,
     verify_genesis,
 )
