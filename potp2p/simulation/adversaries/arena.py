@@ -13,17 +13,24 @@ from typing import Final
 
 import trio
 
-from potp2p.foundation.types import POT, AccountId, Amount, Height, NodeId, TaskId
+from potp2p.foundation.types import POT, AccountId, Amount, Height, TaskId
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.records import Receipt, ReceiptKind, TaskStatus
+from potp2p.protocol.ledger.records import Receipt, Task, TaskStatus
+from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis, GenesisAccount
 from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.simulation.accounts import money_of
 from potp2p.simulation.adversaries.cheat import Cheat, CheatingWorkers, League
+from potp2p.simulation.adversaries.clients import (
+    SelfDealer,
+    WithholdingCustomer,
+    decline_below,
+)
 from potp2p.simulation.adversaries.customer import Customer
 from potp2p.simulation.adversaries.kinds import Kind, Place
+from potp2p.simulation.adversaries.outcomes import ArenaReport, Row, enter
 from potp2p.simulation.adversaries.roster import cheat_of, parts_of
 from potp2p.simulation.genesis import key_of, make_genesis
 from potp2p.simulation.machine import Machine
@@ -34,6 +41,12 @@ from potp2p.simulation.world import World
 from potp2p.workers.ports import Workers
 
 CLIENT_MONEY: Final = Amount(1_000_000 * POT)
+PURSE: Final = Amount(10_000 * POT)
+"""What a client that deals with itself has to play with."""
+OWN_BUDGET: Final = Amount(2 * POT)
+"""What it orders for: so little for a lease that nobody else takes one."""
+OWN_PRICE_MAX: Final = Amount(POT // 10)
+"""The least that every other miner asks for a lease."""
 LOOK_SECONDS: Final = 0.25
 ROUND_SECONDS_MAX: Final = 120.0
 """Virtual time that a round and its audits may take, deadlines and escalations included."""
@@ -58,54 +71,6 @@ class ArenaPlan:
 
 
 @dataclass(slots=True)
-class Row:
-    """What came of one node."""
-
-    name: str
-    kind: Kind | None
-    place: Place
-    node: NodeId
-    money_before: int
-    """Balance, bond and what unbonds, in base units."""
-    money_after: int = 0
-    accepted: int = 0
-    """Contributions that were paid."""
-    missed: int = 0
-    void: int = 0
-    rejected: int = 0
-    audited: int = 0
-    """Of those in the set, how many were replayed."""
-    paid: int = 0
-    banned_in_round: int | None = None
-    """Rounds that were over when it was first convicted."""
-    deeds: Counter[str] = field(default_factory=Counter[str])
-
-    @property
-    def gain(self) -> int:
-        """Return what it owns more than at the start."""
-        return self.money_after - self.money_before
-
-
-@dataclass(slots=True)
-class ArenaReport:
-    """What came of everybody."""
-
-    rows: list[Row]
-    rounds: int
-    status: TaskStatus
-    losses: tuple[int, ...]
-    blocks: int
-    round_heights: list[int]
-    """Height at which each round was first seen in work."""
-    is_money_conserved: bool
-
-    def of(self, kind: Kind | None) -> list[Row]:
-        """Return the rows of a kind; None: the honest miners."""
-        wanted = Place.MINER if kind is None else None
-        return [each for each in self.rows if each.kind is kind and wanted in (None, each.place)]
-
-
-@dataclass(slots=True)
 class Arena:
     """One network while it runs."""
 
@@ -116,7 +81,7 @@ class Arena:
     """Gives each node its honest device."""
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     cheats: list[Cheat] = field(default_factory=list[Cheat])
-    round_heights: list[int] = field(default_factory=list[int])
+    round_starts: list[float] = field(default_factory=list[float])
 
     def run(self) -> ArenaReport:
         """Play the whole of it."""
@@ -133,12 +98,29 @@ class Arena:
             for cheat in self.cheats:
                 nursery.start_soon(cheat.scheme)
             await world.height(1)
-            customer = Customer(world, key_of("client"), self.folder / "client-blobs")
-            task = await customer.submit(self.package, self.plan.rules, self.plan.budget)
-            await self._watch(world, task)
-            report = self._report(world, task)
+            tasks = await self._order(world)
+            await self._watch(world, tasks)
+            report = self._report(world, tasks[0])
             nursery.cancel_scope.cancel()
         return report
+
+    async def _order(self, world: World) -> list[TaskId]:
+        """Submit the task of this plan, and that of a client that deals with itself."""
+        withholds = Kind.DATA_WITHHOLDING_CLIENT in self.plan.kinds
+        make = WithholdingCustomer if withholds else Customer
+        customer = make(world, key_of("client"), self.folder / "client-blobs")
+        tasks = [await customer.submit(self.package, self.plan.rules, self.plan.budget)]
+        for name, row in self.rows.items():
+            if row.kind is Kind.SELF_DEALING_CLIENT:
+                purse = Customer(world, key_of(purse_of(name)), self.folder / f"{name}-blobs")
+                tasks.append(await purse.submit(self.package, self.plan.rules, OWN_BUDGET))
+        chain = world.machines["validator-0"].node.chain
+        await world.until(
+            lambda: chain.state().task(tasks[0]).status is not TaskStatus.ATTESTING,
+            seconds=ROUND_SECONDS_MAX,
+        )
+        customer.vanish()
+        return tasks
 
     def _cast(self) -> Iterator[tuple[str, Role, Cheat | None]]:
         """Yield every node; adversaries with a seat take the last ones."""
@@ -177,6 +159,10 @@ class Arena:
         accounts[client] = GenesisAccount(client, CLIENT_MONEY, Amount(0))
         for account, bond in bonds.items():
             accounts[account] = GenesisAccount(account, Amount(0), bond)
+        for name in self._miner_names():
+            if name.startswith(Kind.SELF_DEALING_CLIENT):
+                purse = key_of(purse_of(name)).account
+                accounts[purse] = GenesisAccount(purse, PURSE, Amount(0))
         listed = tuple(accounts[each] for each in sorted(accounts))
         return self.plan.change(replace(genesis, accounts=listed, sponsor=None))
 
@@ -189,43 +175,70 @@ class Arena:
         def tamper(machine: Machine) -> None:
             if cheat is not None:
                 cheat.take_over(machine.node)
+            if role is Role.MINER and not isinstance(cheat, SelfDealer):
+                decline_below(machine.node, OWN_PRICE_MAX)
 
         machine = world.place(name, role, tamper=tamper)
         machine.device = device
         place = Place.SEAT if role is Role.VALIDATOR else Place.MINER
         self.rows[name] = Row(name, cheat.KIND if cheat else None, place, machine.node_id, 0)
         world.start(machine)
-        self.rows[name].money_before = owned(machine, account_of(machine.node_id))
+        self.rows[name].money_before = self._owned(machine, name)
         if cheat is not None:
-            self.rows[name].deeds = cheat.deeds
+            self.rows[name].deeds, self.rows[name].crimes = cheat.deeds, cheat.crimes
 
-    async def _watch(self, world: World, task: TaskId) -> None:
-        """Look on until the task is over and everything about it is paid."""
+    def _owned(self, machine: Machine, name: str) -> int:
+        """Return all money of a node, and of the accounts in league with it."""
+        accounts = [key_of(name).account]
+        if self.rows[name].kind is Kind.SELF_DEALING_CLIENT:
+            accounts.append(key_of(purse_of(name)).account)
+        return sum(owned(machine, each) for each in accounts)
+
+    async def _watch(self, world: World, tasks: list[TaskId]) -> None:
+        """Look on until the tasks are over and everything about them is paid."""
         chain = world.machines["validator-0"].node.chain
         latest = trio.current_time() + ROUND_SECONDS_MAX * self.plan.rules.rounds.rounds
         while trio.current_time() < latest:
             state = chain.state()
-            record = state.task(task)
-            if record.round >= len(self.round_heights) and record.open_rounds:
-                self.round_heights.append(chain.head.height)
+            record = state.task(tasks[0])
+            if record.round >= len(self.round_starts) and record.open_rounds:
+                self.round_starts.append(trio.current_time())
             for row in self.rows.values():
                 miner = state.miner(account_of(row.node))
+                bond = state.account(account_of(row.node)).bond
+                row.slashed += bond < row.bond_seen
+                row.slashed_amount += max(0, row.bond_seen - bond)
+                row.bond_seen = bond
                 if miner is not None and miner.rejected and row.banned_in_round is None:
                     row.banned_in_round = record.round
-            waiting = (TaskStatus.ATTESTING, TaskStatus.RUNNING)
-            if record.status not in waiting and not record.open_rounds:
+            self._note_challenges(state)
+            if all(_is_over(state.task(each)) for each in tasks):
                 return
             await trio.sleep(LOOK_SECONDS)
         raise AssertionError(f"not over in time:\n{world.story()}")
+
+    def _note_challenges(self, state: State) -> None:
+        by_node = {row.node: row for row in self.rows.values()}
+        for task in (*state.chain().tasks, *state.chain().unsettled):
+            for round_ in state.task(task).open_rounds:
+                for lease in state.round(task, round_).leases:
+                    audit = state.find_audit(task, round_, lease.shard)
+                    if audit is not None and audit.challenge is not None:
+                        challenger = by_node[audit.challenge.challenger]
+                        challenger.challenges[task, round_, lease.shard] = audit.challenge.stake
 
     def _report(self, world: World, task: TaskId) -> ArenaReport:
         first = world.machines["validator-0"]
         by_node = {row.node: row for row in self.rows.values()}
         height = first.node.chain.head.height
         for receipt in receipts_of(first, height):
-            _enter(by_node[receipt.miner], receipt)
+            enter(by_node[receipt.miner], receipt)
         for row in self.rows.values():
-            row.money_after = owned(first, account_of(row.node))
+            row.money_after = self._owned(first, row.name)
+            if row.place is Place.SEAT:
+                row.lies_found = (
+                    row.slashed_amount // first.node.chain.ledger.genesis.money.auditor_slash
+                )
         record = first.node.chain.state().task(task)
         return ArenaReport(
             rows=list(self.rows.values()),
@@ -233,7 +246,7 @@ class Arena:
             status=record.status,
             losses=record.losses,
             blocks=height,
-            round_heights=self.round_heights,
+            round_starts=self.round_starts,
             is_money_conserved=money_of(first.store.states)
             == first.node.chain.state().chain().supply,
         )
@@ -252,18 +265,14 @@ def owned(machine: Machine, account: AccountId) -> int:
     return record.balance + record.bond + sum(each.amount for each in record.unbonding)
 
 
-def _enter(row: Row, receipt: Receipt) -> None:
-    row.audited += receipt.audited
-    row.paid += receipt.paid
-    match receipt.kind:
-        case ReceiptKind.PAID:
-            row.accepted += 1
-        case ReceiptKind.MISSED:
-            row.missed += 1
-        case ReceiptKind.VOID:
-            row.void += 1
-        case ReceiptKind.REJECTED:
-            row.rejected += 1
+def purse_of(name: str) -> str:
+    """Return whose account a self-dealing miner's orders are paid from."""
+    return f"{name}-purse"
+
+
+def _is_over(task: Task) -> bool:
+    waiting = (TaskStatus.ATTESTING, TaskStatus.RUNNING)
+    return task.status not in waiting and not task.open_rounds
 
 
 def _a_little_late(_transit: Transit) -> float:

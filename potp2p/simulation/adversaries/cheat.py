@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from potp2p.foundation.types import AccountId
+from potp2p.foundation.types import AccountId, Round, ShardIndex, TaskId
 from potp2p.node.composition import Node
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.drafts import lease_name
@@ -16,6 +16,8 @@ from potp2p.training.reports import Replayed, Report, Trained
 from potp2p.workers.ports import OnProgress, WorkerFacts, Workers
 
 Said = TypeVar("Said", Trained, Replayed)
+Crime = tuple[TaskId, Round, ShardIndex]
+"""The lease that somebody cheated on."""
 Run = Callable[[Command], Awaitable[Report]]
 """Carries a command out honestly, on the device that the node asked for."""
 
@@ -56,6 +58,12 @@ class Cheat:
     """Set once the node is built."""
     deeds: Counter[str] = field(default_factory=Counter[str])
     """How often it did what."""
+    crimes: set[Crime] = field(default_factory=set[Crime])
+    """Leases for which it handed in something else than asked: its other work is honest."""
+
+    def commit(self, lease: Lease) -> None:
+        """Note that a lease is cheated on."""
+        self.crimes.add((lease.task, lease.round, lease.shard))
 
     async def train(self, command: Train, run: Run) -> Trained:
         """Return what is claimed for a lease; the payload must be written by then."""

@@ -37,8 +37,9 @@ class Copier(Cheat):
     """
     Waits for another miner's claim, fetches its payload and hands it in under its own lease.
 
-    Hopes for pay without training. A payload is served only once its claim stands, so a copy always
-    comes later; equal payloads of different shards stay out of the set but for the first claim.
+    Hopes for pay without training. Stopped by order: a payload is served only once its claim
+    stands, so a copy always comes later, and equal payloads of different shards stay out of the set
+    but for the first claim.
     """
 
     KIND: ClassVar = Kind.COPIER
@@ -55,6 +56,7 @@ class Copier(Cheat):
             return expect(await run(command), Trained)
         update_P, buffers_B = read_update(source, layout)
         self.deeds["copied"] += 1
+        self.commit(command.lease)
         copied_P = self.disguise(update_P, command)
         write_update(Path(command.payload), command.lease, layout, copied_P, buffers_B)
         return invented(command.rules, claim.loss_before, claim.loss_after)

@@ -9,10 +9,12 @@ from potp2p.protocol.ledger.transition import decode_transaction
 from potp2p.protocol.wire.transactions import Attest, Contribute, Free, RevealAudit, RevealTrace
 from potp2p.services.chain import ChainService
 from potp2p.services.outbox import OutboxService
-from potp2p.simulation.adversaries.cheat import Cheat
+from potp2p.simulation.adversaries.cheat import Cheat, Run
 from potp2p.simulation.adversaries.kinds import Kind
 from potp2p.simulation.adversaries.miners import FreeRider
 from potp2p.simulation.adversaries.overlay import Overlay
+from potp2p.training.commands import Train
+from potp2p.training.reports import Trained
 
 
 @dataclass(slots=True)
@@ -25,6 +27,11 @@ class Withholder(Cheat):
     """
 
     KIND: ClassVar = Kind.WITHHOLDER
+
+    async def train(self, command: Train, run: Run) -> Trained:
+        """Train, so that the claim looks right."""
+        self.commit(command.lease)
+        return await Cheat.train(self, command, run)
 
     def take_over(self, node: Node) -> None:
         """Never release what was withheld until the claim stood."""

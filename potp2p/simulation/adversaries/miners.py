@@ -46,6 +46,7 @@ class FreeRider(Cheat):
 
     async def train(self, command: Train, run: Run) -> Trained:
         """Hand in chance."""
+        self.commit(command.lease)
         theta, payload = Path(command.theta), Path(command.payload)
         layout, task = layout_of(theta, command.rules), command.lease.task
         if task not in self._learned:
@@ -94,6 +95,7 @@ class StaleWeights(Cheat):
         stale = self._older.get(task)
         if stale is None:
             return expect(await run(command), Trained)
+        self.commit(command.lease)
         return expect(await run(replace(command, theta=str(stale))), Trained)
 
     def _keep(self, theta: Path) -> Path:
@@ -117,6 +119,7 @@ class HalfWork(Cheat):
 
     async def train(self, command: Train, run: Run) -> Trained:
         """Do half, and repeat the trace of it."""
+        self.commit(command.lease)
         whole = command.rules.batch
         half = (
             replace(whole, steps=whole.steps // 2)
@@ -145,6 +148,8 @@ class WrongShard(Cheat):
     async def train(self, command: Train, run: Run) -> Trained:
         """Train another shard than the leased one."""
         first = self._first.setdefault(command.lease.task, Path(command.shard))
+        if first != Path(command.shard):
+            self.commit(command.lease)
         return expect(await run(replace(command, shard=str(first))), Trained)
 
 
@@ -154,6 +159,7 @@ class Altering(Cheat):
 
     async def train(self, command: Train, run: Run) -> Trained:
         """Hand in an altered update with the honest losses and trace."""
+        self.commit(command.lease)
         report = expect(await run(command), Trained)
         layout = layout_of(Path(command.theta), command.rules)
         alter(
@@ -231,5 +237,6 @@ class FalseLoss(Cheat):
 
     async def train(self, command: Train, run: Run) -> Trained:
         """Claim more than was gained."""
+        self.commit(command.lease)
         report = expect(await run(command), Trained)
         return replace(report, loss_after=MicroNats(report.loss_after // 2))

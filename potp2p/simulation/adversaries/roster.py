@@ -8,6 +8,7 @@ from potp2p.simulation.adversaries.auditors import (
     LazyAuditor,
     LyingAuditor,
 )
+from potp2p.simulation.adversaries.challengers import SpamChallenger
 from potp2p.simulation.adversaries.cheat import Cheat, League
 from potp2p.simulation.adversaries.clients import SelfDealer
 from potp2p.simulation.adversaries.copiers import Copier, PerturbedCopier
@@ -41,6 +42,7 @@ _MINERS: Final[dict[Kind, type[Cheat]]] = {
         NoReveal,
         ColludingMiner,
         RivalAuthor,
+        SpamChallenger,
         SelfDealer,
     )
 }

@@ -3,32 +3,36 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from potp2p.foundation.types import POT, Amount
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.wire.genesis import Genesis
-from potp2p.simulation.adversaries.arena import Arena, ArenaPlan, ArenaReport
+from potp2p.simulation.adversaries.arena import Arena, ArenaPlan
 from potp2p.simulation.adversaries.kinds import Kind, Place
 from potp2p.simulation.adversaries.linear import LinearWorkers, write_linear_package
+from potp2p.simulation.adversaries.outcomes import ArenaReport
 from potp2p.simulation.packages import make_rules
 
 
-def short_bans(genesis: Genesis) -> Genesis:
-    return replace(genesis, money=replace(genesis.money, ban_blocks=5))
-
-
 def play(
-    folder: Path, *kinds: Kind, rounds: int = 2, honest: int = 3, audit_rate: int = 1_000_000
+    folder: Path, *kinds: Kind, rounds: int = 2, honest: int = 3, floor: int = POT
 ) -> ArenaReport:
     shards = honest + len(kinds)
     rules = make_rules(rounds=rounds, shards=shards, shards_per_round=shards)
     write_linear_package(folder / "package", rules)
+
+    def change(genesis: Genesis) -> Genesis:
+        money = replace(genesis.money, ban_blocks=5, subsidy_floor=Amount(floor))
+        return replace(genesis, money=money)
+
     plan = ArenaPlan(
         kinds,
         rules,
         Amount(rounds * shards * POT // 2),
         honest=honest,
-        audit_rate=audit_rate,
-        change=short_bans,
+        audit_rate=1_000_000,
+        change=change,
     )
     return Arena(plan, folder / "net", folder / "package", LinearWorkers).run()
 
@@ -67,3 +71,42 @@ def test_copies_are_never_paid_and_what_is_withheld_is_never_in_the_set(tmp_path
     (row,) = report.of(Kind.WITHHOLDER)
     assert (row.accepted, row.audited, row.missed > 0) == (0, 0, True)
     assert row.gain <= 0
+
+
+@pytest.mark.parametrize("kind", [Kind.LAZY_AUDITOR, Kind.LYING_AUDITOR])
+def test_an_auditor_that_did_not_say_what_a_replay_shows_pays_for_it(
+    tmp_path: Path, kind: Kind
+) -> None:
+    report = play(tmp_path, kind)
+    assert_the_honest_are_whole(report)
+    (row,) = report.of(kind)
+    assert row.lies_found > 0, row
+    assert row.gain < 0, row
+    assert all(each.void == 0 for each in report.of(None)), "a lie cost an honest miner its pay"
+
+
+def test_a_friend_among_the_auditors_does_not_save_a_free_rider(tmp_path: Path) -> None:
+    report = play(tmp_path, Kind.COLLUDING_PAIR, rounds=3)
+    assert_the_honest_are_whole(report)
+    miner, friend = sorted(report.of(Kind.COLLUDING_PAIR), key=lambda row: row.place)
+    assert (miner.accepted, miner.gain < 0) == (0, True), miner
+    assert friend.deeds["covered a friend"] == 0 or friend.lies_found > 0, friend
+
+
+def test_challenges_without_cause_cost_more_than_they_bring(tmp_path: Path) -> None:
+    report = play(tmp_path, Kind.SPAM_CHALLENGER)
+    assert_the_honest_are_whole(report)
+    (row,) = report.of(Kind.SPAM_CHALLENGER)
+    assert 0 < row.challenges_lost <= len(row.challenges), row
+    assert row.gain < min(each.gain for each in report.of(None))
+
+
+def test_who_orders_from_itself_gains_nothing_and_who_hides_its_data_harms_nobody(
+    tmp_path: Path,
+) -> None:
+    report = play(tmp_path, Kind.SELF_DEALING_CLIENT, Kind.DATA_WITHHOLDING_CLIENT, floor=0)
+    assert report.status is TaskStatus.FINISHED
+    assert_the_honest_are_whole(report)
+    (row,) = report.of(Kind.SELF_DEALING_CLIENT)
+    assert row.accepted > 2, "it took its own leases"
+    assert row.gain < max(each.gain for each in report.of(None))

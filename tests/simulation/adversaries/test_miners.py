@@ -145,12 +145,7 @@ async def test_a_league_tells_its_members_the_trace_and_nobody_else(
 
 def every_cheat(folder: Path) -> list[Cheat]:
     league = League(folder)
-    return [
-        cheat_of(kind, place, league)
-        for kind in Kind
-        for place in parts_of(kind)
-        if kind is not Kind.SPAM_CHALLENGER
-    ]
+    return [cheat_of(kind, place, league) for kind in Kind for place in parts_of(kind)]
 
 
 def test_every_adversary_says_what_it_hopes_for_and_what_stops_it(tmp_path: Path) -> None:

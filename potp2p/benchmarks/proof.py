@@ -1,0 +1,104 @@
+"""
+`bench proof`: honest and cheating miners in simulated networks with real training.
+
+Networks run in processes of their own, several at once: each on a virtual clock, with training in
+worker processes. What comes out of a run depends on its seed; how long it takes does not matter.
+"""
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Final, cast
+
+import trio
+
+from potp2p.benchmarks.machine import Machine
+from potp2p.benchmarks.proof_figures import (
+    adversary_figures,
+    cost_figures,
+    honest_figures,
+    is_within_targets,
+)
+from potp2p.benchmarks.proof_plan import (
+    ProofPlan,
+    certain_worlds,
+    cost_worlds,
+    poisons,
+    profit_worlds,
+)
+from potp2p.benchmarks.proof_world import WorldPlan
+from potp2p.foundation.errors import OperatingError
+
+Document = dict[str, object]
+SCHEMA: Final = "potp2p.bench-proof/1"
+WORLD: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_world")
+ACCURACY: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_accuracy")
+ACCURACY_ROUNDS: Final = 30
+ACCURACY_ROUNDS_QUICK: Final = 8
+ACCURACY_STEPS: Final = 10
+ERROR_WORDS_MAX: Final = 300
+
+
+async def measure_proof(plan: ProofPlan) -> Document:
+    """Run every network and return all figures."""
+    machine = Machine.look()
+    started = trio.current_time()
+    limiter = trio.CapacityLimiter(plan.jobs)
+    certain: list[Document] = []
+    profit: list[Document] = []
+    cost: list[Document] = []
+    accuracies: list[Document] = []
+
+    async def world(world_plan: WorldPlan, found: list[Document]) -> None:
+        async with limiter:
+            found.append(await _ask(WORLD, asdict(world_plan)))
+
+    async def accuracy() -> None:
+        async with limiter:
+            accuracies.append(await _ask(ACCURACY, _accuracy_plan(plan)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(accuracy)
+        for each in profit_worlds(plan):
+            nursery.start_soon(world, each, profit)
+        for each in certain_worlds(plan):
+            nursery.start_soon(world, each, certain)
+        for each in cost_worlds(plan):
+            nursery.start_soon(world, each, cost)
+    document: Document = {
+        "schema": SCHEMA,
+        "quick": plan.quick,
+        "machine": machine.document(),
+        "honest": honest_figures([*certain, *profit, *cost]),
+        "adversaries": adversary_figures(plan, certain, profit),
+        "accuracy": accuracies[0],
+        **cost_figures(cost),
+        "seconds": round(trio.current_time() - started, 1),
+    }
+    return {**document, "is_within_targets": is_within_targets(document)}
+
+
+def _accuracy_plan(plan: ProofPlan) -> Document:
+    return {
+        "kinds": [str(kind) for kind in poisons(plan)],
+        "rounds": ACCURACY_ROUNDS_QUICK if plan.quick else ACCURACY_ROUNDS,
+        "steps": ACCURACY_STEPS,
+        "seed": plan.seed,
+    }
+
+
+async def _ask(command: tuple[str, ...], question: Document) -> Document:
+    """Run a process with one JSON object in and one out."""
+    finished = await trio.run_process(
+        command,
+        stdin=json.dumps(question).encode(),
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    if finished.returncode:
+        words = finished.stderr.decode(errors="replace").strip()[-ERROR_WORDS_MAX:]
+        raise OperatingError(f"{question.get('name', 'accuracy')}: {words}")
+    return cast("Document", json.loads(finished.stdout))

@@ -1,0 +1,166 @@
+"""
+What cheats cost a model: eight miners, two of them malicious, and nobody is banned.
+
+`python -m potp2p.benchmarks.proof_accuracy`: a plan as one JSON object on stdin, accuracies as one
+JSON object on stdout. The network's own code trains, forges and aggregates, without a chain: every
+forged payload stays for as long as the task lasts. Plain averaging is the same mean without the
+norm clip.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, cast
+
+import torch
+import trio
+
+from potp2p.benchmarks.proof_package import whole_of
+from potp2p.foundation.types import Round, ShardIndex, TaskId
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.scheduling.task_text import parse
+from potp2p.protocol.wire.manifests import (
+    EVALUATION_FILE,
+    INITIAL_FILE,
+    MODEL_FILE,
+    TASK_FILE,
+    shard_file,
+)
+from potp2p.protocol.wire.tasks import BatchRule, Mode, TaskRules
+from potp2p.simulation.adversaries.cheat import Cheat, League
+from potp2p.simulation.adversaries.copiers import Copier
+from potp2p.simulation.adversaries.forgery import layout_of, read_update, write_update
+from potp2p.simulation.adversaries.kinds import Kind, Place
+from potp2p.simulation.adversaries.roster import cheat_of
+from potp2p.simulation.genesis import key_of
+from potp2p.training.commands import Aggregate, Command, Lease, Train
+from potp2p.training.examples import cut, digits
+from potp2p.training.execution import Executor
+from potp2p.training.prepare import write_package
+from potp2p.training.reports import Aggregated, Report
+from potp2p.training.step import ignore_progress
+
+MINERS: Final = 8
+MALICIOUS: Final = 2
+UNCLIPPED: Final = 1_000_000
+"""A clip ratio, in percent of the median norm, that clips nothing."""
+TASK: Final = TaskId(sha256(b"potp2p/proof/accuracy"))
+PPM: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class Run:
+    """One training of the model, with this or that in it."""
+
+    executor: Executor
+    package: Path
+    folder: Path
+    rules: TaskRules
+    kind: Kind | None
+    _cheats: dict[int, Cheat] = field(default_factory=dict[int, Cheat])
+
+    def accuracy(self) -> float:
+        """Train to the end and return the accuracy on held-out images."""
+        for index in range(MALICIOUS if self.kind is not None else 0):
+            assert self.kind is not None
+            league = League(self.folder / f"league-{index}")
+            self._cheats[MINERS - 1 - index] = cheat_of(self.kind, Place.MINER, league)
+        theta = self.package / INITIAL_FILE
+        accuracy = 0
+        for round_ in range(self.rules.rounds.rounds):
+            payloads = [self._train(theta, round_, miner) for miner in range(MINERS)]
+            theta, accuracy = self._aggregate(theta, round_, payloads)
+        return accuracy / PPM
+
+    def _train(self, theta: Path, round_: int, miner: int) -> Path:
+        payload = self.folder / f"{miner}.payload"
+        lease = Lease(key_of(f"m{miner}").account, TASK, Round(round_), ShardIndex(miner))
+        command = Train(
+            lease,
+            self.rules,
+            str(self.package / MODEL_FILE),
+            str(theta),
+            str(self.package / shard_file(miner)),
+            str(payload),
+        )
+        cheat = self._cheats.get(miner)
+        if isinstance(cheat, Copier):
+            # Without a chain there is nothing to wait for: the first miner's payload is there.
+            layout = layout_of(theta, self.rules)
+            update, buffers = read_update(self.folder / "0.payload", layout)
+            write_update(payload, lease, layout, cheat.disguise(update, command), buffers)
+        elif cheat is not None:
+            trio.run(cheat.train, command, self._execute)
+        else:
+            self.executor.execute(command, ignore_progress)
+        return payload
+
+    async def _execute(self, command: Command) -> Report:
+        await trio.lowlevel.checkpoint()
+        return self.executor.execute(command, ignore_progress)
+
+    def _aggregate(self, theta: Path, round_: int, payloads: Sequence[Path]) -> tuple[Path, int]:
+        result = self.folder / f"theta-{round_ % 2}.safetensors"
+        report = self.executor.execute(
+            Aggregate(
+                self.rules,
+                TASK,
+                Round(round_),
+                str(self.package / MODEL_FILE),
+                str(theta),
+                tuple(str(each) for each in payloads),
+                str(result),
+                str(self.package / EVALUATION_FILE),
+            ),
+            ignore_progress,
+        )
+        assert isinstance(report, Aggregated)
+        assert report.accuracy is not None, "the task classifies"
+        return result, report.accuracy
+
+
+def measure(kinds: Sequence[Kind], rounds: int, steps: int, seed: int) -> dict[str, object]:
+    """Return the accuracies of a clean run, of each kind, and of each kind under a plain mean."""
+    with tempfile.TemporaryDirectory(prefix="potp2p-accuracy-") as name:
+        folder = Path(name)
+        package = folder / "package"
+        example = digits(Mode.LOCAL, seed)
+        rules = replace(
+            example.rules,
+            batch=BatchRule(steps, 1, 32),
+            rounds=replace(
+                example.rules.rounds, rounds=rounds, shards=MINERS, shards_per_round=MINERS
+            ),
+        )
+        write_package(replace(example, shards=cut(whole_of(example), MINERS), rules=rules), package)
+        rules = parse((package / TASK_FILE).read_text(), TASK_FILE).rules
+        executor = Executor(torch.device("cpu"))
+        plain = replace(rules, optimizer=replace(rules.optimizer, clip_ratio=UNCLIPPED))
+
+        def run(kind: Kind | None, these: TaskRules) -> float:
+            part = folder / f"{kind}-{these.optimizer.clip_ratio}"
+            part.mkdir()
+            return Run(executor, package, part, these, kind).accuracy()
+
+        return {
+            "clean": run(None, rules),
+            "by_kind": {str(kind): run(kind, rules) for kind in kinds},
+            "plain_averaging": {str(kind): run(kind, plain) for kind in kinds},
+            "rounds": rounds,
+            "steps": steps,
+        }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    asked = cast("dict[str, object]", json.load(sys.stdin))
+    found = measure(
+        [Kind(each) for each in cast("list[str]", asked["kinds"])],
+        cast("int", asked["rounds"]),
+        cast("int", asked["steps"]),
+        cast("int", asked["seed"]),
+    )
+    sys.stdout.write(json.dumps(found) + "\n")

@@ -1,0 +1,278 @@
+"""From what came of everybody to the figures of `bench proof`, and to the table people read."""
+
+from collections.abc import Iterable, Sequence
+from statistics import mean
+from typing import Final, cast
+
+from potp2p.benchmarks.proof_plan import DEVNET_RATE, PPM, TESTNET_RATE, ProofPlan
+from potp2p.simulation.adversaries.kinds import Kind, Place, place_of
+
+Document = dict[str, object]
+COMMITTEE: Final = 2
+COST_MAX_DEVNET: Final = 0.26
+COST_MAX_TESTNET: Final = 0.12
+DELAY_MAX: Final = 1.05
+ACCURACY_LOSS_MAX: Final = 0.01
+HONEST_BESIDES: Final = frozenset(
+    {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
+)
+"""Adversaries that mine honestly too: their profit is what they own more than an honest miner."""
+BORDERLINE: Final[dict[Kind, str]] = {}
+"""Kinds that no audit can tell from honest noise in the class of this task, and why."""
+
+
+def honest_figures(worlds: Sequence[Document]) -> Document:
+    """Count what happened to the honest miners' contributions in every run."""
+    rows = [row for world in worlds for row in _rows(world) if _is_honest_miner(row)]
+    return {
+        "audited": sum(_int(row, "audited") for row in rows),
+        "rejected": sum(_int(row, "rejected") for row in rows),
+        "contributions": sum(_int(row, "accepted") + _int(row, "void") for row in rows),
+        "missed": sum(_int(row, "missed") for row in rows),
+    }
+
+
+def adversary_figures(
+    plan: ProofPlan, certain: Sequence[Document], profit: Sequence[Document]
+) -> list[Document]:
+    """Return one line for each kind."""
+    return [_figure(kind, certain, profit) for kind in Kind if kind in plan.kinds]
+
+
+def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document]) -> Document:
+    surely = [world for world in certain if _of(world, kind) or _is_client_of(world, kind)]
+    long = [world for world in profit if _of(world, kind) or _is_client_of(world, kind)]
+    tested = sum(_tested(kind, world) for world in surely)
+    caught = sum(_caught(kind, world) for world in surely)
+    measured = long or surely
+    ratios = [_profit(kind, world) for world in measured]
+    banned = [
+        _int(row, "banned_in_round")
+        for world in measured
+        for row in _of(world, kind)
+        if row["banned_in_round"] is not None
+    ]
+    return {
+        "kind": str(kind),
+        "audited": tested,
+        "caught": caught,
+        "catch_rate": round(caught / tested, 4) if tested else None,
+        "rounds_to_ban": round(mean(banned), 1) if banned else None,
+        "profit_ratio": round(mean(ratios), 4) if ratios else None,
+        "profit_rounds": _int(measured[0], "rounds") if measured else 0,
+        "profit_audit_rate_ppm": _plan(measured[0])["audit_rate"] if measured else None,
+        "compute_saved": _saved(kind, measured),
+        "borderline": kind in BORDERLINE,
+    }
+
+
+def _tested(kind: Kind, world: Document) -> int:
+    """Return how often the protocol had to decide about a crime."""
+    match kind:
+        case Kind.LAZY_AUDITOR:
+            return _deeds(world, kind, "approved unseen")
+        case Kind.LYING_AUDITOR:
+            return _deeds(world, kind, "lied")
+        case Kind.COLLUDING_PAIR:
+            return _deeds(world, kind, "covered a friend") or _sum(world, kind, "tested")
+        case Kind.SPAM_CHALLENGER:
+            return _sum(world, kind, "challenged")
+        case Kind.RIVAL_AUTHOR:
+            return _deeds(world, kind, "left out")
+        case Kind.SELF_DEALING_CLIENT:
+            return _sum(world, kind, "accepted")
+        case Kind.DATA_WITHHOLDING_CLIENT:
+            return sum(_int(row, "audited") for row in _rows(world))
+        case _:
+            return _sum(world, kind, "tested")
+
+
+def _caught(kind: Kind, world: Document) -> int:
+    """Return how often it decided against the criminal, or the crime led to nothing."""
+    honest = [row for row in _rows(world) if _is_honest_miner(row)]
+    match kind:
+        case Kind.LAZY_AUDITOR | Kind.LYING_AUDITOR:
+            # One finding may be told twice: as a drawn auditor, and as a judge of the split.
+            return min(_sum(world, kind, "lies_found"), _tested(kind, world))
+        case Kind.COLLUDING_PAIR:
+            covered = _deeds(world, kind, "covered a friend")
+            found = min(_sum(world, kind, "lies_found"), covered)
+            return found if covered else _sum(world, kind, "caught")
+        case Kind.SPAM_CHALLENGER:
+            return _sum(world, kind, "challenges_lost")
+        case Kind.RIVAL_AUTHOR:
+            late = sum(_int(row, "missed") + _int(row, "rejected") for row in honest)
+            return max(0, _tested(kind, world) - late)
+        case Kind.SELF_DEALING_CLIENT:
+            return _tested(kind, world) if _profit(kind, world) < 0 else 0
+        case Kind.DATA_WITHHOLDING_CLIENT:
+            unpaid = sum(_int(row, "void") for row in honest)
+            return max(0, _tested(kind, world) - unpaid)
+        case _:
+            return _sum(world, kind, "caught")
+
+
+def _profit(kind: Kind, world: Document) -> float:
+    """
+    Return what a kind's league gained per member, in units of what an honest miner gained.
+
+    Of those that do honest work besides, or hold a seat, it is what they gained more than the
+    honest in their place. A client that withholds data gains what it does not pay for.
+    """
+    rows = _rows(world)
+    miner = mean([_int(row, "gain") for row in rows if _is_honest_miner(row)])
+    if kind is Kind.DATA_WITHHOLDING_CLIENT:
+        honest = [row for row in rows if _is_honest_miner(row)]
+        leases = sum(_int(row, "accepted") + _int(row, "void") for row in honest)
+        return sum(_int(row, "void") for row in honest) / max(1, leases)
+    seats = [
+        _int(row, "gain") for row in rows if row["kind"] is None and row["place"] == Place.SEAT
+    ]
+    mine = _of(world, kind)
+    total = 0.0
+    for row in mine:
+        total += _int(row, "gain")
+        if row["place"] == Place.SEAT:
+            total -= mean(seats)
+        elif kind in HONEST_BESIDES:
+            total -= miner
+    leagues = len([row for row in mine if row["place"] == Place.MINER]) or len(mine)
+    return total / leagues / max(1.0, miner)
+
+
+def _saved(kind: Kind, worlds: Sequence[Document]) -> float | None:
+    """Return the part of its own leases or replays that a kind did not compute."""
+    asked = sum(
+        _deeds(world, kind, f"asked to {work}") for world in worlds for work in ("train", "replay")
+    )
+    done = sum(
+        _deeds(world, kind, f"computed {work}") for world in worlds for work in ("train", "replay")
+    )
+    half = 0.5 if kind is Kind.HALF_WORK else 0.0
+    return round(1 - done / asked * (1 - half), 3) if asked else None
+
+
+def cost_figures(worlds: Sequence[Document]) -> Document:
+    """Return what audits cost: computing, and time until the next round."""
+    by_name = {cast("str", _plan(world)["name"]): world for world in worlds}
+    commands = [cast("dict[str, int]", world["commands"]) for world in worlds]
+    spent = [cast("dict[str, int]", world["milliseconds"]) for world in worlds]
+    trains, replays = (sum(each.get(name, 0) for each in commands) for name in ("train", "replay"))
+    train, replay = (sum(each.get(name, 0) for each in spent) for name in ("train", "replay"))
+    each = (replay / max(1, replays)) / max(1e-9, train / max(1, trains))
+    seen = {name: _observed(world) for name, world in by_name.items()}
+    return {
+        "audit_cost_ratio": round(DEVNET_RATE * COMMITTEE / PPM * each, 4),
+        "audit_cost_ratio_testnet": round(TESTNET_RATE * COMMITTEE / PPM * each, 4),
+        "audit_cost_observed": seen,
+        "replay_per_train": round(each, 4),
+        "round_delay_ratio": round(
+            _round_seconds(by_name["devnet"]) / _round_seconds(by_name["off"]), 4
+        ),
+    }
+
+
+def _observed(world: Document) -> float:
+    """Return the replays per lease that a run came to; chance with few leases."""
+    commands = cast("dict[str, int]", world["commands"])
+    return round(commands.get("replay", 0) / max(1, commands.get("train", 0)), 4)
+
+
+def _round_seconds(world: Document) -> float:
+    starts = cast("list[float]", world["round_starts"])
+    return (starts[-1] - starts[0]) / max(1, len(starts) - 1)
+
+
+def is_within_targets(document: Document) -> bool:
+    """Tell whether every figure is what the network promises."""
+    honest = cast("dict[str, int]", document["honest"])
+    accuracy = cast("dict[str, object]", document["accuracy"])
+    clean = cast("float", accuracy["clean"])
+    by_kind = cast("dict[str, float]", accuracy["by_kind"])
+    figures = cast("list[Document]", document["adversaries"])
+    return (
+        honest["rejected"] == 0
+        and all(_is_beaten(each) for each in figures)
+        and all(clean - each <= ACCURACY_LOSS_MAX for each in by_kind.values())
+        and cast("float", document["audit_cost_ratio"]) <= COST_MAX_DEVNET
+        and cast("float", document["audit_cost_ratio_testnet"]) <= COST_MAX_TESTNET
+        and cast("float", document["round_delay_ratio"]) <= DELAY_MAX
+    )
+
+
+def _is_beaten(figure: Document) -> bool:
+    profit = figure["profit_ratio"]
+    earns_nothing = isinstance(profit, float) and profit <= 0
+    is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
+    return is_caught and earns_nothing and _int(figure, "audited") > 0
+
+
+def proof_lines(document: Document) -> list[str]:
+    """Return what people read: one line for each adversary, honest miner = 1.0."""
+    honest = cast("dict[str, int]", document["honest"])
+    accuracy = cast("Document", document["accuracy"])
+    by_kind = cast("dict[str, float]", accuracy["by_kind"])
+    plain = cast("dict[str, float]", accuracy["plain_averaging"])
+    lines = [
+        f"honest         {honest['audited']} audited, {honest['rejected']} rejected",
+        f"accuracy       {accuracy['clean']:.3f} clean, after {accuracy['rounds']} rounds",
+        "",
+        f"{'adversary':<24} {'audited':>7} {'caught':>6} {'ban after':>9} {'profit':>8} "
+        f"{'accuracy':>8} {'plain mean':>10}",
+    ]
+    for figure in cast("list[Document]", document["adversaries"]):
+        kind = cast("str", figure["kind"])
+        lines.append(
+            f"{kind:<24} {figure['audited']:>7} {figure['caught']:>6} "
+            f"{_shown(figure['rounds_to_ban']):>9} {_shown(figure['profit_ratio']):>8} "
+            f"{_shown(by_kind.get(kind)):>8} {_shown(plain.get(kind)):>10}"
+            + (" borderline" if figure["borderline"] else "")
+        )
+    return [
+        *lines,
+        "",
+        f"audits cost    {document['audit_cost_ratio']} of the training on a devnet, "
+        f"{document['audit_cost_ratio_testnet']} on a testnet",
+        f"round delay    {document['round_delay_ratio']} times that without audits",
+        f"took           {document['seconds']} s",
+    ]
+
+
+def _shown(value: object) -> str:
+    return "--" if value is None else str(value)
+
+
+def _rows(world: Document) -> list[Document]:
+    return cast("list[Document]", world["rows"])
+
+
+def _plan(world: Document) -> Document:
+    return cast("Document", world["plan"])
+
+
+def _of(world: Document, kind: Kind) -> list[Document]:
+    return [row for row in _rows(world) if row["kind"] == kind]
+
+
+def _is_client_of(world: Document, kind: Kind) -> bool:
+    """Tell whether a kind took part without a node of its own."""
+    return place_of(kind) is Place.CLIENT and kind in cast("list[str]", _plan(world)["kinds"])
+
+
+def _is_honest_miner(row: Document) -> bool:
+    return row["kind"] is None and row["place"] == Place.MINER
+
+
+def _int(row: Document, name: str) -> int:
+    return cast("int", row[name])
+
+
+def _sum(world: Document, kind: Kind, name: str) -> int:
+    return sum(_int(row, name) for row in _of(world, kind))
+
+
+def _deeds(world: Document, kind: Kind, deed: str) -> int:
+    found: Iterable[dict[str, int]] = (
+        cast("dict[str, int]", row["deeds"]) for row in _of(world, kind)
+    )
+    return sum(each.get(deed, 0) for each in found)

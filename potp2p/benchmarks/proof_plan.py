@@ -1,0 +1,148 @@
+"""Which runs `bench proof` consists of, and how long they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from potp2p.benchmarks.proof_world import WorldPlan
+from potp2p.foundation.errors import ConfigurationError
+from potp2p.foundation.limits import ROUNDS_MAX
+from potp2p.foundation.types import POT
+from potp2p.simulation.adversaries.kinds import POISONS, Kind, Place, place_of
+
+PPM: Final = 1_000_000
+QUICK_ROUNDS: Final = 4
+"""One to learn from, one to cheat in, and two in which what was convicted meanwhile is over."""
+FULL_ROUNDS: Final = 200
+COST_ROUNDS_QUICK: Final = 6
+COST_ROUNDS: Final = 30
+DEVNET_RATE: Final = 120_000
+TESTNET_RATE: Final = 50_000
+BOND: Final = 20
+WIDE_BOND: Final = 1_000_000
+"""POT: so much more than a lease pays that the base rate alone decides who is audited."""
+DEVNET_BAN: Final = 2_000
+COPIES: Final = 3
+"""Miners of one kind in a run where every contribution is audited: at least so many audits."""
+
+GROUPS: Final[tuple[tuple[Kind, ...], ...]] = (
+    (Kind.FREE_RIDER, Kind.COPIER, Kind.PERTURBED_COPIER),
+    (Kind.STALE_WEIGHTS, Kind.HALF_WORK, Kind.WRONG_SHARD),
+    (Kind.SIGN_FLIP, Kind.SCALED, Kind.NOISE),
+    (Kind.FALSE_LOSS, Kind.NO_REVEAL, Kind.WITHHOLDER),
+    (Kind.LAZY_AUDITOR,),
+    (Kind.LYING_AUDITOR,),
+    (Kind.COLLUDING_PAIR,),
+    (Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR),
+    (Kind.SELF_DEALING_CLIENT,),
+    (Kind.DATA_WITHHOLDING_CLIENT,),
+)
+"""Kinds that share a run; a seat is one of four, so there is never more than one of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """What the operator asked for."""
+
+    quick: bool
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    rounds: int | None = None
+    """Of the runs that measure profit; None: 200, or 4 in a quick run."""
+    seed: int = 1
+    jobs: int = 2
+    """Processes at once."""
+
+    @property
+    def profit_rounds(self) -> int:
+        """Return how long profits are counted."""
+        return self.rounds or (QUICK_ROUNDS if self.quick else FULL_ROUNDS)
+
+
+def verify_proof_plan(plan: ProofPlan) -> None:
+    """Raise ConfigurationError unless a plan can be run."""
+    if plan.rounds is not None and not QUICK_ROUNDS <= plan.rounds <= ROUNDS_MAX:
+        raise ConfigurationError(f"--rounds {plan.rounds}: from {QUICK_ROUNDS} to {ROUNDS_MAX}")
+    if not plan.kinds:
+        raise ConfigurationError("--kinds names no adversary")
+
+
+def certain_worlds(plan: ProofPlan) -> list[WorldPlan]:
+    """Return runs in which every contribution is audited: how surely is each kind caught?"""
+    return [
+        _world(plan, f"certain-{index}", group, QUICK_ROUNDS, PPM, copies=COPIES, ban_blocks=5)
+        for index, group in enumerate(_groups(plan))
+    ]
+
+
+def profit_worlds(plan: ProofPlan) -> list[WorldPlan]:
+    """Return runs at the devnet's own rates: what is left to each kind, and how soon is it out?"""
+    if plan.quick and plan.rounds is None:
+        return []
+    return [
+        _world(
+            plan,
+            f"profit-{index}",
+            group,
+            plan.profit_rounds,
+            DEVNET_RATE,
+            copies=1,
+            ban_blocks=DEVNET_BAN,
+        )
+        for index, group in enumerate(_groups(plan))
+    ]
+
+
+def cost_worlds(plan: ProofPlan) -> list[WorldPlan]:
+    """Return honest runs at the rates of the devnet and the testnet, and without audits."""
+    rounds = COST_ROUNDS_QUICK if plan.quick else COST_ROUNDS
+    return [
+        WorldPlan(
+            name=name,
+            kinds=(),
+            rounds=rounds,
+            honest=8,
+            audit_rate=rate,
+            ban_blocks=DEVNET_BAN,
+            bond=WIDE_BOND,
+            subsidy_floor=0,
+            seed=plan.seed,
+        )
+        for name, rate in (("devnet", DEVNET_RATE), ("testnet", TESTNET_RATE), ("off", 1))
+    ]
+
+
+def poisons(plan: ProofPlan) -> tuple[Kind, ...]:
+    """Return the kinds whose payloads may cost a model its accuracy."""
+    return tuple(kind for kind in POISONS if kind in plan.kinds)
+
+
+def _groups(plan: ProofPlan) -> list[tuple[Kind, ...]]:
+    wanted = (tuple(kind for kind in group if kind in plan.kinds) for group in GROUPS)
+    return [group for group in wanted if group]
+
+
+def _world(  # noqa: PLR0913  # what tells one run from another
+    plan: ProofPlan,
+    name: str,
+    kinds: Sequence[Kind],
+    rounds: int,
+    rate: int,
+    *,
+    copies: int,
+    ban_blocks: int,
+) -> WorldPlan:
+    several = [
+        kind for kind in kinds for _ in range(copies if place_of(kind) is Place.MINER else 1)
+    ]
+    return WorldPlan(
+        name=name,
+        kinds=tuple(str(kind) for kind in several),
+        rounds=rounds,
+        honest=4,
+        audit_rate=rate,
+        ban_blocks=ban_blocks,
+        bond=BOND,
+        # A devnet's floor pays authors out of nothing, which is not there to be won elsewhere.
+        subsidy_floor=0 if Kind.SELF_DEALING_CLIENT in kinds else POT // 10,
+        seed=plan.seed,
+    )
