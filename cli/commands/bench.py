@@ -126,6 +126,28 @@ def crashes(
     return show_crashes(kills, validators, seed, json_output=json_output)
 
 
+@application.command("replay")
+def replay(
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="Package folder or recipe, repeatable; none: all recipes."),
+    ] = None,
+    replays: Annotated[int, typer.Option("--replays", help="Of each task, at least.")] = 60,
+    cheats: Annotated[bool, typer.Option("--cheats", help="Measure cheats beside.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Fixes packages and weights.")] = 1,
+    json_output: Json = False,
+) -> int:
+    """
+    Measure how far honest replays lie apart on this machine's devices, against each class.
+
+    Exit 1 when an honest replay would be rejected or comes within half of a tolerance: then this
+    machine cannot mine that class safely.
+    """
+    from cli.work.bench import show_replay
+
+    return show_replay(tuple(task or ()), replays, seed, cheats=cheats, json_output=json_output)
+
+
 @application.command("published")
 def published(
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of every cell.")] = 3,

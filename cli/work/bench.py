@@ -42,6 +42,8 @@ from potp2p.benchmarks.published import (
     published_lines,
     verify_published_plan,
 )
+from potp2p.benchmarks.replay import ReplayPlan, measure_replays, verify_replay_plan
+from potp2p.benchmarks.replay_lines import replay_lines
 from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
 
 Document = dict[str, object]
@@ -145,6 +147,19 @@ def show_crashes(kills: int, validators: int, seed: int, *, json_output: bool) -
         return await measure_crashes(plan)
 
     return _show(measure, crashes_lines, json_output=json_output)
+
+
+def show_replay(
+    tasks: tuple[str, ...], replays: int, seed: int, *, cheats: bool, json_output: bool
+) -> int:
+    """Measure honest replays, and cheats beside them."""
+
+    async def measure(folder: Path) -> Document:
+        plan = ReplayPlan(tasks, replays, cheats, seed, folder)
+        verify_replay_plan(plan)
+        return await measure_replays(plan)
+
+    return _show(measure, replay_lines, json_output=json_output)
 
 
 def show_published(plan: PublishedPlan, *, json_output: bool) -> int:

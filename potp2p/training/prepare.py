@@ -7,7 +7,8 @@ Builds a package folder: everything a task consists of, in the files that a clie
     shards/0000.safetensors  one data file per shard, numbered from 0
     evaluation.safetensors   the held-out data file
 
-`python -m potp2p.training.prepare --example digits --out DIR` builds an example;
+`python -m potp2p.training.prepare --example digits --out DIR` builds an example; with
+`--tolerance bf16` its rules ask for bfloat16.
 `--config FILE --data FILE.npz` (arrays x and y) or `--config FILE --text-dir DIR` one's own.
 Equal arguments give equal bytes.
 """
@@ -17,7 +18,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -25,12 +26,16 @@ import torch
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
 from potp2p.protocol.scheduling.rules import PARAMETER_BYTES
 from potp2p.protocol.scheduling.task_text import TaskText, render
-from potp2p.protocol.wire.tasks import Mode, Objective
+from potp2p.protocol.wire.tasks import Mode, Objective, ToleranceClass
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
 from potp2p.training.configuration import read_configuration
 from potp2p.training.examples import Data, Order, cut, digits, read_text, text
 from potp2p.training.model import layout_of, model_builder
+from potp2p.training.resnets import digits_resnet, images_resnet
 from potp2p.training.tensors import encode_tensors, write_file
+
+RESNETS: Final = {"digits-resnet": digits_resnet, "images-resnet50": images_resnet}
+"""Examples with ReLU and batch-norm, by name."""
 
 
 def write_package(order: Order, folder: Path) -> None:
@@ -118,10 +123,19 @@ def _read_arrays(path: Path) -> Data:
     return {"pixel_values": pixels.astype(np.float32), "labels": labels.astype(np.int64)}
 
 
+def _in_class(order: Order, name: str | None) -> Order:
+    """Put another tolerance class into the rules, where one is named."""
+    if name is None:
+        return order
+    model = replace(order.rules.model, tolerance=ToleranceClass[name.upper()])
+    return replace(order, rules=replace(order.rules, model=model))
+
+
 def main() -> int:
     """Parse the command line, write the folder, return the exit code."""
     parser = argparse.ArgumentParser(prog="potp2p.training.prepare")
-    parser.add_argument("--example", choices=("digits", "text"))
+    parser.add_argument("--example", choices=("digits", "text", *RESNETS))
+    parser.add_argument("--tolerance", choices=[each.name.lower() for each in ToleranceClass])
     parser.add_argument("--mode", choices=("gradient", "local"), default="local")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data", type=Path)
@@ -140,8 +154,11 @@ def main() -> int:
             order = digits(mode, seed)
         elif arguments.example == "text":
             order = text(mode, seed, cast("Path | None", arguments.text_dir))
+        elif arguments.example in RESNETS:
+            order = RESNETS[cast("str", arguments.example)](mode, seed)
         else:
             raise ConfigurationError("say --example or --config")
+        order = _in_class(order, cast("str | None", arguments.tolerance))
         write_package(order, cast("Path", arguments.out))
     except Potp2pError as error:
         sys.stderr.write(f"prepare: {error}\n")

@@ -303,7 +303,7 @@ class _Device:
 class Workers:
     """The devices of this node; `run` in a nursery, then `execute` from anywhere."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all but the devices have defaults
         self,
         devices: tuple[str, ...],
         *,
@@ -311,9 +311,11 @@ class Workers:
         nice: int = WORKER_NICE,
         limits: Limits | None = None,
         command_line: tuple[str, ...] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """Take devices by name; an environment is added to the clean one that workers get."""
         assert devices, "a node computes on at least one device"
-        environment = worker_environment()
+        environment = {**worker_environment(), **(environment or {})}
         self._devices = tuple(
             _Device(
                 name=name,

@@ -1,0 +1,129 @@
+"""
+Two orders for networks with ReLU and batch-norm: a small one, and the published test case.
+
+The published case (arXiv 2508.12138) is a ResNet-50 in 100 segments, each processed at least ten
+times. Its images are not stated; ours are generated, 32 x 32 with three channels, ten classes.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from potp2p.foundation.types import POT, Amount, MicroNats
+from potp2p.protocol.wire.tasks import (
+    BatchRule,
+    FinishRule,
+    Mode,
+    RoundRule,
+    TaskRules,
+    ToleranceClass,
+)
+from potp2p.training.configuration import Configuration
+from potp2p.training.data import LABELS, PIXELS
+from potp2p.training.examples import Data, Order, cut, digits
+from potp2p.training.tensors import Float32, Int64
+
+CLASSES: Final = 10
+SIDE: Final = 32
+CHANNELS: Final = 3
+IMAGES_SHARDS: Final = 100
+IMAGES_PER_SHARD: Final = 40
+IMAGES_HELD_OUT: Final = 100
+IMAGES_PER_ROUND: Final = 10
+"""Shards: ten payloads of 23.6 MB stay within what a devnet carries in a round."""
+IMAGES_ROUNDS: Final = 100
+"""Ten passes over 100 shards, ten of them at a time."""
+IMAGES_PASSES: Final = 10
+IMAGES_BUDGET: Final = Amount(10_000 * POT)
+
+
+def digits_resnet(mode: Mode, seed: int) -> Order:
+    """Return the handwritten digits for a ResNet of 78,000 parameters."""
+    order = digits(mode, seed)
+    batch = BatchRule(5, 2, 16) if mode is Mode.LOCAL else BatchRule(1, 8, 16)
+    return replace(
+        order,
+        name="digits-resnet",
+        configuration=_configuration(
+            channels=1, embedding=16, widths=[16, 32, 64], depths=[1, 1, 1], layer="basic"
+        ),
+        rules=replace(_of_class_relu(order), batch=batch),
+    )
+
+
+def images_resnet(mode: Mode, seed: int) -> Order:
+    """Return generated images for the ResNet-50 of the published test case."""
+    order = digits(mode, seed)
+    count = IMAGES_SHARDS * IMAGES_PER_SHARD
+    pixels, labels = _images(seed, count + IMAGES_HELD_OUT)
+    train: Data = {PIXELS: pixels[:count], LABELS: labels[:count]}
+    evaluation: Data = {PIXELS: pixels[count:], LABELS: labels[count:]}
+    is_local = mode is Mode.LOCAL
+    each_round = IMAGES_PER_ROUND if is_local else IMAGES_SHARDS
+    return replace(
+        order,
+        name="images-resnet50",
+        configuration=_configuration(
+            channels=CHANNELS,
+            embedding=64,
+            widths=[256, 512, 1024, 2048],
+            depths=[3, 4, 6, 3],
+            layer="bottleneck",
+        ),
+        shards=cut(train, IMAGES_SHARDS),
+        evaluation=evaluation,
+        rules=replace(
+            _of_class_relu(order),
+            batch=BatchRule(4, 2, 16) if is_local else BatchRule(1, 8, 16),
+            rounds=RoundRule(
+                IMAGES_ROUNDS,
+                IMAGES_SHARDS,
+                each_round,
+                deadline=120,
+                attest_window=30,
+                result_deadline=60,
+            ),
+            finish=FinishRule(IMAGES_PASSES, MicroNats(0), 0),
+        ),
+        budget=IMAGES_BUDGET,
+    )
+
+
+def _of_class_relu(order: Order) -> TaskRules:
+    rules = order.rules
+    model = replace(
+        rules.model,
+        architecture="resnet",
+        tolerance=ToleranceClass.RELU,
+        memory_bytes=2 * rules.model.memory_bytes,
+    )
+    return replace(rules, model=model)
+
+
+def _configuration(
+    *, channels: int, embedding: int, widths: list[int], depths: list[int], layer: str
+) -> Configuration:
+    return {
+        "architectures": ["ResNetForImageClassification"],
+        "model_type": "resnet",
+        "depths": depths,
+        "downsample_in_first_stage": False,
+        "embedding_size": embedding,
+        "hidden_act": "relu",
+        "hidden_sizes": widths,
+        "id2label": {str(label): str(label) for label in range(CLASSES)},
+        "label2id": {str(label): label for label in range(CLASSES)},
+        "layer_type": layer,
+        "num_channels": channels,
+    }
+
+
+def _images(seed: int, count: int) -> tuple[Float32, Int64]:
+    """Return images of a class's own pattern in noise: learnable, and nobody's property."""
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(count) % CLASSES).astype(np.int64)
+    patterns = generator.normal(size=(CLASSES, CHANNELS, SIDE, SIDE)).astype(np.float32)
+    noise = generator.normal(size=(count, CHANNELS, SIDE, SIDE)).astype(np.float32)
+    pixels: Float32 = np.float32(0.5) * patterns[labels] + noise
+    return pixels, labels
