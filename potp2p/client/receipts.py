@@ -9,14 +9,16 @@ from potp2p.foundation.limits import ROUNDS_MAX
 from potp2p.foundation.types import AccountId, Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.keys import task_key
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.receipts import reach, verify_receipt
-from potp2p.protocol.ledger.records import Receipt, Task
+from potp2p.protocol.ledger.records import Task
 from potp2p.protocol.wire.blocks import Header
 from potp2p.protocol.wire.exchange import (
     RECEIPT_LINKS_MAX,
     LinksRequest,
     MinerReceiptsReply,
     MinerReceiptsRequest,
+    ReceiptAtRequest,
     ReceiptPlace,
     ReceiptReply,
     ReceiptRequest,
@@ -37,30 +39,57 @@ class ProvedReceipt:
 
     receipt: Receipt
     header: Header
+    index: int
+    """Among the receipts of its round."""
+    count: int
+    """How many those are."""
 
 
 async def fetch_receipt(
     client: Client, task: TaskId, round_: Round, shard: ShardIndex
 ) -> ProvedReceipt:
     """Return what a settled lease came to; MissingError where no connected peer can prove it."""
+    return await _fetch(client, ReceiptRequest(task, round_, shard))
+
+
+async def receipts_of_round(
+    client: Client, task: TaskId, round_: Round, count: int | None = None
+) -> tuple[ProvedReceipt, ...]:
+    """Return all receipts of a settled round, or the first of them; a proof says how many."""
+    found = [await _fetch(client, ReceiptAtRequest(task, round_, 0))]
+    wanted = found[0].count if count is None else min(count, found[0].count)
+    while len(found) < wanted:
+        found.append(await _fetch(client, ReceiptAtRequest(task, round_, len(found))))
+    return tuple(found)
+
+
+async def _fetch(client: Client, wanted: ReceiptRequest | ReceiptAtRequest) -> ProvedReceipt:
     failure = "no peer connected"
     for peer in _peers(client):
         try:
-            return await _prove(client, peer, ReceiptRequest(task, round_, shard))
+            return await _prove(client, peer, wanted)
         except PeerError as error:
             client.network.directory.penalise(peer, error)
             failure = str(error)
         except (MissingError, UnreachableError) as error:
             failure = str(error)
-    raise MissingError(f"no receipt of round {round_} shard {shard}: {failure}")
+    raise MissingError(f"no receipt of round {wanted.round}: {failure}")
 
 
-async def _prove(client: Client, peer: NodeId, wanted: ReceiptRequest) -> ProvedReceipt:
+async def _prove(
+    client: Client, peer: NodeId, wanted: ReceiptRequest | ReceiptAtRequest
+) -> ProvedReceipt:
     reply = await _ask(client, peer, wanted)
     if reply.found is None:
         raise PeerError(RejectionReason.BAD_PROOF, "links without a receipt")
-    receipt, root = verify_receipt(reply.found)
-    if (receipt.task, receipt.round, receipt.shard) != (wanted.task, wanted.round, wanted.shard):
+    first = reply.found
+    receipt, root = verify_receipt(first)
+    is_it = (
+        receipt.shard == wanted.shard
+        if isinstance(wanted, ReceiptRequest)
+        else first.index == wanted.index
+    )
+    if (receipt.task, receipt.round) != (wanted.task, wanted.round) or not is_it:
         raise PeerError(RejectionReason.BAD_PROOF, "receipt of another lease")
     for _ in range(PAGES_MAX):
         proved = await client.believe(peer, task_key(wanted.task), reply.task)
@@ -69,7 +98,7 @@ async def _prove(client: Client, peer: NodeId, wanted: ReceiptRequest) -> Proved
         known = decode(Task, proved.value).receipts_root
         root, found = reach(root, reply.links, known)
         if found:
-            return ProvedReceipt(receipt, proved.header)
+            return ProvedReceipt(receipt, proved.header, first.index, first.count)
         if not reply.links:
             raise PeerError(RejectionReason.BAD_PROOF, "links that do not lead to the task's root")
         reply = await _ask(client, peer, LinksRequest(wanted.task, root))
@@ -113,7 +142,9 @@ async def _list(client: Client, peer: NodeId, wanted: MinerReceiptsRequest) -> M
     return decode(MinerReceiptsReply, answer)
 
 
-async def _ask(client: Client, peer: NodeId, wanted: ReceiptRequest | LinksRequest) -> ReceiptReply:
+async def _ask(
+    client: Client, peer: NodeId, wanted: ReceiptRequest | ReceiptAtRequest | LinksRequest
+) -> ReceiptReply:
     answer = await client.network.streams.request(
         peer,
         StreamProtocol.RECEIPTS,

@@ -10,11 +10,11 @@ from typing import Final, assert_never
 
 import trio
 
-from potp2p.foundation.types import Digest, Height, NodeId, Round, ShardIndex, TaskId
+from potp2p.foundation.types import Digest, Height, NodeId, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.keys import task_key
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.receipts import follow, prove_receipt
-from potp2p.protocol.ledger.records import Receipt
 from potp2p.protocol.wire.exchange import (
     RECEIPT_BYTES_MAX,
     RECEIPT_LINKS_MAX,
@@ -22,6 +22,7 @@ from potp2p.protocol.wire.exchange import (
     LinksRequest,
     MinerReceiptsReply,
     MinerReceiptsRequest,
+    ReceiptAtRequest,
     ReceiptPlace,
     ReceiptProof,
     ReceiptReply,
@@ -50,11 +51,12 @@ class ReceiptDesk:
         """Serve what is kept here; empty where that is nothing, which is no fault of the asker."""
         wanted = decode(ReceiptsRequest, body).wanted
         match wanted:
-            case ReceiptRequest(task, round_, shard):
-                found = self._find(task, round_, shard)
+            case ReceiptRequest() | ReceiptAtRequest():
+                found = self._find(wanted)
                 if found is None:
                     return b""
-                return await self._reply(task, follow(found.previous, (found.link,)), found)
+                root = follow(found.previous, (found.link,))
+                return await self._reply(wanted.task, root, found)
             case LinksRequest(task, after):
                 return await self._reply(task, after, None)
             case MinerReceiptsRequest():
@@ -76,21 +78,23 @@ class ReceiptDesk:
         record = proved_record(self.chain, self.store, task_key(task))
         return b"" if record is None else encode(ReceiptReply(record, found, tuple(links)))
 
-    def _find(self, task: TaskId, round_: Round, shard: ShardIndex) -> ReceiptProof | None:
-        stored = self.store.get_metadata(receipts_name(task, round_))
+    def _find(self, wanted: ReceiptRequest | ReceiptAtRequest) -> ReceiptProof | None:
+        stored = self.store.get_metadata(receipts_name(wanted.task, wanted.round))
         if stored is None:
             return None
         place = decode_own(SettledPlace, stored)
         receipts = [
             (encoded, receipt)
             for encoded, receipt in self._receipts(place.height)
-            if (receipt.task, receipt.round) == (task, round_)
+            if (receipt.task, receipt.round) == (wanted.task, wanted.round)
         ]
-        shards = [receipt.shard for _, receipt in receipts]
-        if shard not in shards:
-            return None
         encoded = [each for each, _ in receipts]
-        return prove_receipt(encoded, shards.index(shard), place.previous)
+        if isinstance(wanted, ReceiptAtRequest):
+            index = wanted.index
+        else:
+            shards = [receipt.shard for _, receipt in receipts]
+            index = shards.index(wanted.shard) if wanted.shard in shards else len(shards)
+        return prove_receipt(encoded, index, place.previous) if index < len(encoded) else None
 
     async def receipts_of(self, request: MinerReceiptsRequest) -> MinerReceiptsReply:
         """Return where a miner's newest receipts below a height stand."""

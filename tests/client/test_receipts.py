@@ -13,7 +13,7 @@ from potp2p.client.session import Client
 from potp2p.foundation.errors import MissingError
 from potp2p.foundation.types import Amount, Digest, NodeId, Round, ShardIndex, TaskId
 from potp2p.network.ports import StreamProtocol
-from potp2p.protocol.ledger.records import Receipt, ReceiptKind
+from potp2p.protocol.ledger.receipt_records import Receipt, ReceiptKind
 from potp2p.protocol.wire.exchange import ReceiptReply
 from potp2p.protocol.wire.schema import decode, encode
 from tests.doubles.world import World, key_of, make_rules, open_world

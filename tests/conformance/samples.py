@@ -18,7 +18,7 @@ from potp2p.protocol.crypto.hashing import tagged_hash
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.incentives.lottery import ticket
 from potp2p.protocol.incentives.weights import weights_root
-from potp2p.protocol.ledger import audit_records, keys, records, seat_records, tree
+from potp2p.protocol.ledger import audit_records, keys, receipt_records, records, seat_records, tree
 from potp2p.protocol.ledger.genesis import chain_id_of, genesis_outcome
 from potp2p.protocol.ledger.transition import sign_paid_transaction, transaction_id
 from potp2p.protocol.ledger.validity import block_hash, seal_hash, transactions_root
@@ -62,6 +62,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     verification,
     records,
     audit_records,
+    receipt_records,
     seat_records,
     tree,
     commands,

@@ -37,8 +37,9 @@ from potp2p.protocol.ledger.genesis import (
 from potp2p.protocol.ledger.heights import reveal_position
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.money import held
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.receipts import receipts_in
-from potp2p.protocol.ledger.records import Account, Miner, Receipt, Task
+from potp2p.protocol.ledger.records import Account, Miner, Task
 from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
 from potp2p.protocol.ledger.state import State, decode_record
 from potp2p.protocol.ledger.tasks import samples_of

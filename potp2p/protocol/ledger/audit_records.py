@@ -107,6 +107,18 @@ class ChallengeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Penalty:
+    """What a final ruling took from bonds, and where it went: what is left joined the escrow."""
+
+    taken: AmountField
+    burned: AmountField
+    rewarded: Annotated[tuple[NodeField, ...], Many(3 * VALIDATORS_MAX + 1)]
+    """Who proved it: auditors, judges, a challenger."""
+    reward: AmountField
+    """Of each."""
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """The audit of one contribution."""
 
@@ -136,6 +148,10 @@ class Audit:
     escalated: HeightField
     closed: HeightField
     """The final ruling."""
+    penalty: Penalty | None
+    """The miner's, where its failure is final."""
+    liars: Penalty | None
+    """Of all whose reports contradict the final ruling, together."""
 
     @property
     def is_revealing(self) -> bool:

@@ -134,6 +134,8 @@ def open_audit(context: BlockContext, reason: AuditReason, auditors: tuple[NodeI
         ruled=Height(0),
         escalated=Height(0),
         closed=Height(0),
+        penalty=None,
+        liars=None,
     )
 
 

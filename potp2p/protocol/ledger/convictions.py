@@ -5,6 +5,7 @@ from typing import Final
 
 from potp2p.foundation.types import Amount, Height, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.audit_records import Penalty
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.money import burn, credit, payout_of, slash, slash_amount
@@ -25,15 +26,16 @@ class Bounty:
 
 def convict(
     state: State, context: BlockContext, task_id: TaskId, node: NodeId, bounty: Bounty
-) -> None:
+) -> Penalty:
     """Slash and ban a miner whose audit failed, and forfeit all its open pay (DESIGN 8.5)."""
     account = account_of(node)
     taken = slash(state, account, context.genesis.money.slash_share)
-    share_out(state, task_id, taken, bounty)
+    penalty = share_out(state, task_id, taken, bounty)
     miner = state.miner(account)
     assert miner is not None, "a lease belongs to a registered miner"
     state.put_miner(account, replace(miner, rejected=miner.rejected + 1))
     _ban(state, context, node)
+    return penalty
 
 
 def punish_auditor(state: State, context: BlockContext, node: NodeId) -> int:
@@ -44,7 +46,7 @@ def punish_auditor(state: State, context: BlockContext, node: NodeId) -> int:
     return taken
 
 
-def share_out(state: State, task_id: TaskId, taken: int, bounty: Bounty) -> None:
+def share_out(state: State, task_id: TaskId, taken: int, bounty: Bounty) -> Penalty:
     """
     Burn half of what was slashed, reward those that proved it, leave the rest to the task.
 
@@ -54,12 +56,13 @@ def share_out(state: State, task_id: TaskId, taken: int, bounty: Bounty) -> None
     burned = (taken + 1) // BURNED_OF_SLASH
     burn(state, burned, by_task=False)
     left = taken - burned
+    part = min(bounty.each, left // max(1, len(bounty.to)))
     for node in bounty.to:
-        part = min(bounty.each, (taken - burned) // len(bounty.to))
         credit(state, payout_of(state, node), part)
         left -= part
     task = state.task(task_id)
     state.put_task(task_id, replace(task, escrow=Amount(task.escrow + left)))
+    return Penalty(Amount(taken), Amount(burned), bounty.to, Amount(part))
 
 
 def _ban(state: State, context: BlockContext, node: NodeId) -> None:

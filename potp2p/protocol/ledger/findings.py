@@ -4,9 +4,11 @@ from typing import Final
 
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord
 from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.records import LeaseRecord
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.verification.tolerance import tolerance_of
-from potp2p.protocol.verification.verdict import Claims, Verdict, verdict_of
+from potp2p.protocol.verification.verdict import Claims, Measure, Verdict, measures_of, worst_of
+from potp2p.protocol.wire.tasks import TaskRules
 
 OPPOSITE: Final = {Verdict.PASS: Verdict.FAIL, Verdict.FAIL: Verdict.PASS}
 """What a lie about a final verdict says; void contradicts nobody."""
@@ -16,13 +18,21 @@ def report_verdict(
     state: State, place: LeasePlace, audit: Audit, callee: AuditorRecord
 ) -> Verdict | None:
     """Return what a report amounts to; None without one, or without a trace to hold it to."""
-    claim = state.lease(*place).claim
+    measure = report_measure(audit, callee, state.lease(*place), state.task(place[0]).rules)
+    return None if measure is None else measure.verdict
+
+
+def report_measure(
+    audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRules
+) -> Measure | None:
+    """Return the measure that decides what a report amounts to."""
+    claim = lease.claim
     assert claim is not None, "only contributions are audited"
     if callee.report is None or audit.trace is None:
         return None
-    rules = state.task(place[0]).rules
     claims = Claims(audit.trace, claim.loss_before, claim.loss_after, claim.diverged)
-    return verdict_of(claims, callee.report, tolerance_of(rules.model.tolerance, rules.mode))
+    tolerance = tolerance_of(rules.model.tolerance, rules.mode)
+    return worst_of(measures_of(claims, callee.report, tolerance))
 
 
 def is_lie(

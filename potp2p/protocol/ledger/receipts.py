@@ -18,7 +18,7 @@ from potp2p.protocol.crypto.merkle import (
     merkle_root,
     verify_merkle_proof,
 )
-from potp2p.protocol.ledger.records import Receipt
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.wire.exchange import ReceiptProof
 from potp2p.protocol.wire.schema import decode, encode
 

@@ -376,28 +376,3 @@ class LeaseRecord:
     """An audit was drawn for it, or a challenge called for one."""
     probability: PpmField
     """Of its being drawn, as it was when the draw came; zero before."""
-
-
-@unique
-class ReceiptKind(IntEnum):
-    """Why money moved, or did not, for one lease."""
-
-    PAID = 0
-    MISSED = 1
-    VOID = 2
-    REJECTED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The end of one lease: kept outside the state, under the task's receipts root."""
-
-    task: TaskField
-    round: RoundField
-    shard: ShardField
-    miner: NodeField
-    kind: ReceiptKind
-    paid: AmountField
-    score: AmountField
-    audited: bool
-    height: HeightField

@@ -68,7 +68,8 @@ def close_audit(
     state.put_lease(*place, replace(lease, status=status))
     if verdict is Verdict.FAIL:
         bounty = Bounty(_provers(state, place, audit), _reward(state, context, place))
-        convict(state, context, place[0], lease.miner, bounty)
+        penalty = convict(state, context, place[0], lease.miner, bounty)
+        state.put_audit(*place, replace(audit, penalty=penalty))
 
 
 def _end_suspension(state: State, node: NodeId) -> None:
@@ -104,8 +105,10 @@ def _slash_liars(
     # A challenger that expects a fail is rewarded out of its miner's bond, as a prover.
     won = winner is not None and not winner.lost and not winner.expects_fail
     rewarded = (winner.challenger,) if winner is not None and won else ()
-    share_out(state, place[0], taken, Bounty(rewarded, _reward(state, context, place)))
-    return audit
+    if not taken:
+        return audit
+    bounty = Bounty(rewarded, _reward(state, context, place))
+    return replace(audit, liars=share_out(state, place[0], taken, bounty))
 
 
 def _provers(state: State, place: LeasePlace, audit: Audit) -> tuple[NodeId, ...]:

@@ -1,33 +1,35 @@
 """The end of a round: pay by score, pay for audits, fold the receipts, drop the records."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.types import Amount, Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import audit_pay, split
 from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.lease_story import story_of
 from potp2p.protocol.ledger.miners import book_pay
 from potp2p.protocol.ledger.money import add_bond, credit, payout_of
+from potp2p.protocol.ledger.receipt_records import Receipt, ReportLine
 from potp2p.protocol.ledger.receipts import SettledRound
-from potp2p.protocol.ledger.records import (
-    LeaseRecord,
-    LeaseStatus,
-    Receipt,
-    ReceiptKind,
-    RoundPhase,
-    RoundRecord,
-)
+from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase, RoundRecord
 from potp2p.protocol.ledger.rulings import paid_for_work
+from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of, refund_if_settled
 
-KIND_OF: Final = {
-    LeaseStatus.PASSED: ReceiptKind.PAID,
-    LeaseStatus.MISSED: ReceiptKind.MISSED,
-    LeaseStatus.VOID: ReceiptKind.VOID,
-    LeaseStatus.REJECTED: ReceiptKind.REJECTED,
-}
+
+@dataclass(frozen=True, slots=True)
+class _Pay:
+    """What a lease earned."""
+
+    amount: Amount
+    kept: Amount
+    """Part of it that became its miner's bond."""
+
+
+NOTHING: Final = _Pay(Amount(0), Amount(0))
 
 
 def is_settled(record: RoundRecord, height: Height) -> bool:
@@ -48,20 +50,10 @@ def settle_round(
     record = state.round(task_id, round_)
     leases = {row.shard: state.lease(task_id, round_, row.shard) for row in record.leases}
     paid = _pay_miners(state, context, task_id, leases)
-    _pay_auditors(state, context, task_id, round_, leases)
+    audit_pay = _pay_auditors(state, context, task_id, round_, leases)
     receipts = tuple(
-        Receipt(
-            task=task_id,
-            round=round_,
-            shard=shard,
-            miner=lease.miner,
-            kind=KIND_OF[lease.status],
-            paid=paid.get(shard, Amount(0)),
-            score=lease.score if lease.status is LeaseStatus.PASSED else Amount(0),
-            audited=lease.audited,
-            height=context.height,
-        )
-        for shard, lease in leases.items()
+        _receipt(state, context, (task_id, round_, shard), paid.get(shard, NOTHING), audit_pay)
+        for shard in leases
     )
     for shard, lease in leases.items():
         state.put_lease(task_id, round_, shard, None)
@@ -82,12 +74,45 @@ def settle_round(
     return settled
 
 
+def _receipt(
+    state: State, context: BlockContext, place: LeasePlace, pay: _Pay, audit_pay: Amount
+) -> Receipt:
+    """Return what became of a lease, with the money it moved."""
+    record, lease = state.round(place[0], place[1]), state.lease(*place)
+    audit = state.audit(*place) if lease.audited else None
+    judges = judges_of(state, record.started, context.genesis)
+    story = story_of(place, state.task(place[0]).rules, record, lease, audit, len(judges))
+    lines = story.audit
+    if audit is not None and lines is not None:
+        worked = paid_for_work(audit)
+        by_stake = audit.challenge is not None and audit.challenge.lost
+        lines = replace(
+            lines,
+            auditors=_with_pay(lines.auditors, worked, audit_pay),
+            judges=lines.judges if by_stake else _with_pay(lines.judges, worked, audit_pay),
+        )
+    return replace(
+        story,
+        paid=pay.amount,
+        bonded=pay.kept,
+        score=lease.score if lease.status is LeaseStatus.PASSED else Amount(0),
+        audit=lines,
+        height=context.height,
+    )
+
+
+def _with_pay(
+    lines: tuple[ReportLine, ...], worked: tuple[NodeId, ...], each: Amount
+) -> tuple[ReportLine, ...]:
+    return tuple(replace(line, paid=each) if line.auditor in worked else line for line in lines)
+
+
 def _pay_miners(
     state: State,
     context: BlockContext,
     task_id: TaskId,
     leases: dict[ShardIndex, LeaseRecord],
-) -> dict[ShardIndex, Amount]:
+) -> dict[ShardIndex, _Pay]:
     """Share the price of the passed leases by score; a rival's absence pays nobody."""
     task = state.task(task_id)
     passed = {shard: each for shard, each in leases.items() if each.status is LeaseStatus.PASSED}
@@ -95,21 +120,22 @@ def _pay_miners(
         return {}
     pool = price_of(task.rules, task.budget, context.genesis).miner * len(passed)
     parts = split(pool, [lease.score for lease in passed.values()])
-    paid = dict(zip(passed, parts, strict=True))
-    for shard, lease in passed.items():
-        _pay_miner(state, context, task_id, lease.miner, paid[shard])
-    return paid
+    return {
+        shard: _pay_miner(state, context, task_id, passed[shard].miner, part)
+        for shard, part in zip(passed, parts, strict=True)
+    }
 
 
 def _pay_miner(
     state: State, context: BlockContext, task_id: TaskId, node: NodeId, amount: Amount
-) -> None:
+) -> _Pay:
     """Pay a lease; what a newcomer lacks of the miner bond is kept as its bond (DESIGN 8)."""
     account = account_of(node)
     lacks = max(0, context.genesis.money.miner_bond - state.account(account).bond)
     kept = min(lacks, amount)
     _pay_from_escrow(state, task_id, node, amount, kept=kept)
     book_pay(state, node, amount)
+    return _Pay(amount, Amount(kept))
 
 
 def _pay_auditors(
@@ -118,7 +144,7 @@ def _pay_auditors(
     task_id: TaskId,
     round_: Round,
     leases: dict[ShardIndex, LeaseRecord],
-) -> None:
+) -> Amount:
     """Put the auditors' share of the round aside and pay the audits that were done from it."""
     task, training = state.task(task_id), context.genesis.training
     price = price_of(task.rules, task.budget, context.genesis)
@@ -141,6 +167,7 @@ def _pay_auditors(
         _pay_from_escrow(state, task_id, node, each)
     left = Amount(pool - each * len(workers))
     state.put_task(task_id, replace(state.task(task_id), audit_pool=left))
+    return Amount(each)
 
 
 def _pay_from_escrow(

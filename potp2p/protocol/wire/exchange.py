@@ -180,10 +180,20 @@ class MinerReceiptsRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptAtRequest:
+    """A receipt of a settled round by its place among them: each proof says how many there are."""
+
+    KIND: ClassVar = 4
+    task: TaskField
+    round: RoundField
+    index: Annotated[int, Uint(1 << RECEIPT_SIBLINGS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiptsRequest:
     """What crosses the RECEIPTS stream."""
 
-    wanted: ReceiptRequest | LinksRequest | MinerReceiptsRequest
+    wanted: ReceiptRequest | LinksRequest | MinerReceiptsRequest | ReceiptAtRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import trio
 
 from potp2p.foundation.types import POT, AccountId, Amount, Height, TaskId
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.records import Receipt, Task, TaskStatus
+from potp2p.protocol.ledger.receipt_records import Receipt
+from potp2p.protocol.ledger.records import Task, TaskStatus
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis, GenesisAccount

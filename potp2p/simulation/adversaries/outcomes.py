@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from potp2p.foundation.types import NodeId
-from potp2p.protocol.ledger.records import Receipt, ReceiptKind, TaskStatus
+from potp2p.protocol.ledger.receipt_records import Receipt, ReceiptKind
+from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.simulation.adversaries.cheat import Crime
 from potp2p.simulation.adversaries.kinds import Kind, Place
 

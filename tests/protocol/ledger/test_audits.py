@@ -12,7 +12,8 @@ from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
 from potp2p.protocol.ledger.audit_records import Escalation
 from potp2p.protocol.ledger.keys import LeasePlace
-from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, TaskStatus
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import LeaseStatus, TaskStatus
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.transactions import (
     Attest,

@@ -8,7 +8,8 @@ import pytest
 from potp2p.foundation.types import POT, Amount, MicroNats, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.audit_records import Escalation
-from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, RoundRecord
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import LeaseStatus, RoundRecord
 from potp2p.protocol.wire.tasks import FinishRule
 from potp2p.protocol.wire.transactions import AuditCommit, Contribute
 from tests.doubles.ledger_world import BUDGET, RULES, LedgerWorld, build_world, with_audits

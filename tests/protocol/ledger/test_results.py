@@ -8,7 +8,8 @@ from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import MicroNats, Round, ShardIndex, TaskId
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import validator_duties
-from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind, RoundPhase, RoundRecord
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, RoundRecord
 from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.transactions import ResultCommit, RoundResult

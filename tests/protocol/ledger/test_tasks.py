@@ -10,7 +10,8 @@ from potp2p.foundation.limits import TASKS_ACTIVE_MAX
 from potp2p.foundation.types import POT, Amount, BlobId, MicroNats, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.records import ReceiptKind, RoundPhase, TaskStatus
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import RoundPhase, TaskStatus
 from potp2p.protocol.wire.tasks import FinishRule, TaskRules
 from potp2p.protocol.wire.transactions import (
     AttestPackage,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from potp2p.foundation.types import POT
-from potp2p.protocol.ledger.records import ReceiptKind, TaskStatus
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.wire.blocks import RANK_NONE
 from tests.doubles.ledger_world import BUDGET, RULES, LedgerWorld, build_world, with_audits
 

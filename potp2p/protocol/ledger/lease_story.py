@@ -1,0 +1,100 @@
+"""What stands about a lease of an open round, put together from its records."""
+
+from typing import Final
+
+from potp2p.foundation.types import Amount, Height, PartsPerMillion
+from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord
+from potp2p.protocol.ledger.contributions import bits_of
+from potp2p.protocol.ledger.findings import report_measure
+from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
+from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundRecord
+from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.tasks import TaskRules
+
+KIND_OF: Final = {
+    LeaseStatus.PASSED: ReceiptKind.PAID,
+    LeaseStatus.MISSED: ReceiptKind.MISSED,
+    LeaseStatus.VOID: ReceiptKind.VOID,
+    LeaseStatus.REJECTED: ReceiptKind.REJECTED,
+}
+
+
+def story_of(  # noqa: PLR0913  # all the records of one lease
+    place: LeasePlace,
+    rules: TaskRules,
+    record: RoundRecord,
+    lease: LeaseRecord,
+    audit: Audit | None,
+    judges: int,
+) -> Receipt:
+    """Return the receipt as it would be now; the settlement adds height and money."""
+    task, round_, shard = place
+    return Receipt(
+        task=task,
+        round=round_,
+        shard=shard,
+        miner=lease.miner,
+        kind=KIND_OF.get(lease.status, ReceiptKind.VOID),
+        paid=Amount(0),
+        bonded=Amount(0),
+        score=lease.score,
+        weight=lease.weight,
+        audited=lease.audited,
+        probability=lease.probability,
+        status=lease.status,
+        theta=record.theta,
+        started=record.started,
+        fixed=record.fixed,
+        attested=_attested(record, [row.shard for row in record.leases].index(shard)),
+        judges=judges,
+        flagged=shard in record.flagged,
+        dropped=shard in record.dropped,
+        claim=lease.claim,
+        audit=None if audit is None else _audit(audit, lease, rules),
+        height=Height(0),
+    )
+
+
+def _attested(record: RoundRecord, place: int) -> int:
+    leases = len(record.leases)
+    return sum(place in bits_of(each.bitmap, leases) for each in record.attestations)
+
+
+def _audit(audit: Audit, lease: LeaseRecord, rules: TaskRules) -> AuditReceipt:
+    def lines(callees: tuple[AuditorRecord, ...]) -> tuple[ReportLine, ...]:
+        return tuple(_line(audit, each, lease, rules) for each in callees)
+
+    return AuditReceipt(
+        reason=audit.reason,
+        phase=audit.phase,
+        deadline=audit.deadline,
+        auditors=lines(audit.auditors),
+        judges=lines(audit.judges),
+        escalation=audit.escalation,
+        challenge=audit.challenge,
+        opened=audit.trace is not None,
+        provisional=audit.provisional,
+        final=audit.final,
+        drawn=audit.drawn,
+        revealed=audit.revealed,
+        ruled=audit.ruled,
+        escalated=audit.escalated,
+        closed=audit.closed,
+        penalty=audit.penalty,
+        liars=audit.liars,
+    )
+
+
+def _line(audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRules) -> ReportLine:
+    measure = report_measure(audit, callee, lease, rules)
+    return ReportLine(
+        auditor=callee.auditor,
+        conduct=callee.conduct,
+        committed=callee.commitment != NO_DIGEST,
+        verdict=None if measure is None else measure.verdict,
+        measure=None if measure is None else measure.kind,
+        measured=PartsPerMillion(0 if measure is None else measure.measured),
+        tolerance=PartsPerMillion(0 if measure is None else measure.tolerance),
+        paid=Amount(0),
+    )
