@@ -19,6 +19,7 @@ from potp2p.protocol.ledger.transition import is_free
 from potp2p.protocol.wire.transactions import (
     Action,
     Bond,
+    Challenge,
     RegisterMiner,
     SubmitTask,
     TransactionBody,
@@ -36,7 +37,8 @@ class Room(Enum):
     MEMBERS = "members"
     """Free statements of seats and of registered miners with a bond."""
     STRANGERS = "strangers"
-    """Free statements of everyone else: registrations with a stamp, miners without a bond."""
+    """Free statements of everyone else: registrations with a stamp, miners without a
+    bond, challenges of whoever has one."""
     PAID = "paid"
 
 
@@ -102,7 +104,8 @@ class Admission:
             or (is_miner and owner.bond > 0)
         ):
             return Standing(Room.MEMBERS, MEMPOOL_PER_SENDER_MAX)
-        if is_miner or isinstance(body.action, RegisterMiner):
+        challenges = isinstance(body.action, Challenge) and owner.bond > 0
+        if is_miner or challenges or isinstance(body.action, RegisterMiner):
             return Standing(Room.STRANGERS, MEMPOOL_PER_STRANGER_MAX)
         return None
 

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import MEMPOOL_PER_UNPROVEN_MAX, NONCES_AHEAD_MAX
-from potp2p.foundation.types import AccountId, Amount, BlobId, Cycle, Epoch, Height
+from potp2p.foundation.types import (
+    AccountId,
+    Amount,
+    BlobId,
+    Cycle,
+    Epoch,
+    Height,
+    Round,
+    ShardIndex,
+    TaskId,
+)
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.money import start_unbonding
@@ -16,6 +26,7 @@ from potp2p.protocol.wire.transactions import (
     Action,
     Anchor,
     Bond,
+    Challenge,
     Ready,
     RegisterMiner,
     SubmitTask,
@@ -165,3 +176,14 @@ def test_fresh_keys_cannot_keep_the_statement_of_an_honest_miner_out() -> None:
     assert kept == len(pool) == 20 * MEMPOOL_PER_UNPROVEN_MAX
     assert set(refused) == {RejectionReason.RATE}
     assert pool.add(sign_transaction(RIG, bench.chain_id, Ready(Cycle(1))))
+
+
+def test_challenge_waits_for_whoever_has_a_bond_to_stake() -> None:
+    bench, hunter = Bench(), key_pair("hunter")
+    claim = Challenge(TaskId(sha256(b"task")), Round(0), ShardIndex(0), expects_fail=True)
+    bench.give(hunter, balance=5)
+    assert bench.room(hunter, claim) is None
+    bench.give(hunter, bond=1)
+    assert bench.room(hunter, claim) is Room.STRANGERS
+    assert bench.room(hunter, Ready(Cycle(0))) is None
+    assert bench.room(SEATS[0], claim) is Room.MEMBERS

@@ -47,9 +47,10 @@ def audit_worth(price: LeasePrice, *, rate: int, committee: int) -> int:
     Return the price of one audit.
 
     A lease puts its auditors' share into the pool, and `rate x committee` audits are expected of
-    it, so one audit is worth the share divided by that expectation.
+    it, so one audit is worth the share divided by that expectation, but no more than the lease that
+    it repeats: where audits are rare by the base rate they may be frequent all the same.
     """
-    return price.auditors * PPM // max(1, rate * committee)
+    return min(price.miner, price.auditors * PPM // max(1, rate * committee))
 
 
 def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee: int) -> Amount:

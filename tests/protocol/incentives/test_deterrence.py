@@ -43,15 +43,6 @@ def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
         (with_money(auditor_slash=Amount(POT // 10)), "approving unseen"),
         (with_money(auditor_slash=Amount(0)), "approving unseen"),
         (
-            with_money(
-                lease_pay=Amount(POT // 1000),
-                miners_share=PartsPerMillion(100_000),
-                auditors_share=PartsPerMillion(850_000),
-                auditor_slash=Amount(POT // 1000),
-            ),
-            "approving unseen",
-        ),
-        (
             with_money(miners_share=PartsPerMillion(950_000), auditors_share=PartsPerMillion(0)),
             "a false challenge earns 0",
         ),

@@ -48,7 +48,7 @@ def test_remainder_goes_to_the_first_in_order() -> None:
     assert split(5, []) == ()
 
 
-PRICE = LeasePrice(75, 24, 5)
+PRICE = LeasePrice(150, 24, 5)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,10 @@ def test_audit_is_worth_its_price_or_a_part_of_a_short_pool(
     pool: int, audits: int, pay: int
 ) -> None:
     assert audit_pay(PRICE, pool, audits, rate=120_000, committee=2) == pay
+
+
+def test_audit_is_worth_no_more_than_the_lease_that_it_repeats() -> None:
+    assert audit_pay(PRICE, 1_000, 1, rate=1, committee=2) == 150
 
 
 @given(st.lists(st.integers(0, 1 << 50), max_size=10))
