@@ -181,3 +181,25 @@ def published(
         transport=transport,
     )
     return show_published(plan, json_output=json_output)
+
+
+@application.command("proof")
+def proof(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Minutes, not hours: short runs, every kind in them.")
+    ] = False,
+    kinds: Annotated[
+        str | None,
+        typer.Option("--kinds", metavar="A,B", help="Adversaries [default: all of them]."),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", help="Over which profits count [default: 200; quick: 4]."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Fixes every network.")] = 1,
+    json_output: Json = False,
+) -> int:
+    """Set cheating miners, auditors and clients on networks that train; show what it brings."""
+    from cli.work.bench_proof import show_proof
+
+    return show_proof(quick=quick, kinds=kinds, rounds=rounds, seed=seed, json_output=json_output)

@@ -23,6 +23,14 @@ BlockMilliseconds = Annotated[
 Idle = Annotated[
     bool, typer.Option("--idle", help="Submit nothing: keep the network until Ctrl-C.")
 ]
+Adversaries = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adversary",
+        metavar="KIND=COUNT",
+        help="Put cheats into the network; again for further kinds. An unknown KIND lists all.",
+    ),
+]
 
 
 def devnet(
@@ -50,6 +58,7 @@ def devnet(
         typer.Option("--text-dir", metavar="DIR", help="UTF-8 text for --example text."),
     ] = None,
     block_milliseconds: BlockMilliseconds = None,
+    adversary: Adversaries = None,
     idle: Idle = False,
     ui: Annotated[
         ScreenChoice, typer.Option("--ui", help="auto is a live screen on a terminal.")
@@ -70,6 +79,7 @@ def devnet(
         datadir=datadir,
         text_dir=text_dir,
         block_milliseconds=block_milliseconds,
+        adversaries=tuple(adversary or ()),
         idle=idle,
         screen=ui,
         json_output=json_output,

@@ -14,7 +14,7 @@ from cli.options import ScreenChoice
 from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.devnet.faces import plain_face, show_screen
-from potp2p.devnet.plan import Plan, verify_plan
+from potp2p.devnet.plan import Plan, parse_adversaries, verify_plan
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.report import summary
 from potp2p.devnet.run import run_devnet, run_idle
@@ -38,6 +38,7 @@ class DevnetChoices:
     datadir: Path | None
     text_dir: Path | None
     block_milliseconds: int | None
+    adversaries: tuple[str, ...]
     idle: bool
     screen: ScreenChoice
     json_output: bool
@@ -58,6 +59,7 @@ def run(choices: DevnetChoices) -> int:
         folder=folder.absolute(),
         text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
         block_milliseconds=choices.block_milliseconds,
+        adversaries=parse_adversaries(choices.adversaries),
     )
     is_finished = False
     try:

@@ -69,14 +69,6 @@ def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document])
 def _tested(kind: Kind, world: Document) -> int:
     """Return how often the protocol had to decide about a crime."""
     match kind:
-        case Kind.LAZY_AUDITOR:
-            return _deeds(world, kind, "approved unseen")
-        case Kind.LYING_AUDITOR:
-            return _deeds(world, kind, "lied")
-        case Kind.COLLUDING_PAIR:
-            return _deeds(world, kind, "covered a friend") or _sum(world, kind, "tested")
-        case Kind.SPAM_CHALLENGER:
-            return _sum(world, kind, "challenged")
         case Kind.RIVAL_AUTHOR:
             return _deeds(world, kind, "left out")
         case Kind.SELF_DEALING_CLIENT:
@@ -91,15 +83,6 @@ def _caught(kind: Kind, world: Document) -> int:
     """Return how often it decided against the criminal, or the crime led to nothing."""
     honest = [row for row in _rows(world) if _is_honest_miner(row)]
     match kind:
-        case Kind.LAZY_AUDITOR | Kind.LYING_AUDITOR:
-            # One finding may be told twice: as a drawn auditor, and as a judge of the split.
-            return min(_sum(world, kind, "lies_found"), _tested(kind, world))
-        case Kind.COLLUDING_PAIR:
-            covered = _deeds(world, kind, "covered a friend")
-            found = min(_sum(world, kind, "lies_found"), covered)
-            return found if covered else _sum(world, kind, "caught")
-        case Kind.SPAM_CHALLENGER:
-            return _sum(world, kind, "challenges_lost")
         case Kind.RIVAL_AUTHOR:
             late = sum(_int(row, "missed") + _int(row, "rejected") for row in honest)
             return max(0, _tested(kind, world) - late)

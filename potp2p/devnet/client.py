@@ -24,6 +24,8 @@ class ClientCommands:
     fleet: Fleet
     programs: Programs
     folder: Path
+    name: str = "client"
+    """Under which what the commands print is kept."""
     _count: int = 0
 
     async def run(self, name: str, arguments: Sequence[str]) -> Document:
@@ -52,7 +54,7 @@ class ClientCommands:
         """Start one command."""
         self._count += 1
         command = (*self.programs.potp2p, *arguments)
-        return self.fleet.start(f"client-{self._count:02}-{name}", command)
+        return self.fleet.start(f"{self.name}-{self._count:02}-{name}", command)
 
 
 async def _read_to_its_end(child: Child, take: Callable[[Document], None]) -> int:

@@ -1,7 +1,8 @@
 """Keys, genesis document and folders of a local network, written before anything starts."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,8 @@ from potp2p.settings.configuration import (
     render_configuration,
 )
 from potp2p.settings.keys import create_identity, create_key
+from potp2p.simulation.adversaries.kinds import Kind, Place
+from potp2p.simulation.adversaries.roster import parts_of
 
 SEED_DOMAIN: Final = "potp2p/devnet-key/1"
 LOOPBACK: Final = "/ip4/127.0.0.1/tcp/0"
@@ -34,6 +37,10 @@ class Member:
     role: RoleName
     keys: KeyPair
     folder: Path
+    kind: Kind | None = None
+    """The adversary that it is; None: it is honest."""
+    league: int = 0
+    """Which of those of its kind it belongs to: members tell each other."""
 
     @property
     def status_socket(self) -> Path:
@@ -50,6 +57,8 @@ class Layout:
     """Validators in seat order, then miners."""
     client: Member
     sponsor: KeyPair
+    purses: tuple[Member, ...] = ()
+    """Clients that deal with themselves, one for each miner that does."""
 
     @property
     def validators(self) -> tuple[Member, ...]:
@@ -75,40 +84,59 @@ class Layout:
 def lay_out(plan: Plan) -> Layout:
     """Draw the keys, from the seed when there is one."""
 
-    def member(name: str, role: RoleName) -> Member:
-        return Member(name, role, _keys(plan.seed, name), plan.folder / name)
+    def member(name: str, role: RoleName, kind: Kind | None = None, league: int = 0) -> Member:
+        return Member(name, role, _keys(plan.seed, name), plan.folder / name, kind, league)
 
     validators = [
         member(f"validator-{index + 1}", RoleName.VALIDATOR) for index in range(plan.validators)
     ]
     miners = [member(f"miner-{index + 1}", RoleName.MINER) for index in range(plan.miners)]
+    purses: list[Member] = []
+    liars = len(validators)
+    for kind, league in _leagues(plan):
+        if Place.SEAT in parts_of(kind):
+            # The last seats lie: their keys are the same as those of an honest network.
+            liars -= 1
+            validators[liars] = replace(validators[liars], kind=kind, league=league)
+        if Place.MINER in parts_of(kind):
+            miners.append(member(f"{kind}-{league}", RoleName.MINER, kind, league))
+        if kind is Kind.SELF_DEALING_CLIENT:
+            purses.append(member(f"purse-{league}", RoleName.OBSERVER))
     return Layout(
         folder=plan.folder,
         members=(*validators, *miners),
         client=member(CLIENT, RoleName.OBSERVER),
         sponsor=_keys(plan.seed, SPONSOR),
+        purses=tuple(purses),
     )
+
+
+def _leagues(plan: Plan) -> Iterator[tuple[Kind, int]]:
+    for kind, count in plan.adversaries:
+        for index in range(count):
+            yield kind, index + 1
 
 
 def write_folders(layout: Layout, genesis: bytes) -> None:
     """Write the genesis document and each node's key; addresses come with `write_configuration`."""
     layout.logs.mkdir(parents=True)
     layout.genesis.write_bytes(genesis)
-    for member in (*layout.members, layout.client):
+    clients = (layout.client, *layout.purses)
+    for member in (*layout.members, *clients):
         member.folder.mkdir(mode=0o700)
         (member.folder / "genesis.cbor").write_bytes(genesis)
-        if member is layout.client:
+        if member in clients:
             create_key(member.folder / "wallet.key", member.keys.secret)
         else:
             create_identity(member.folder, member.keys.secret)
 
 
-def write_configuration(member: Member, bootstrap: str) -> None:
+def write_configuration(member: Member, bootstrap: str, min_pay: str = "0") -> None:
     """Write what `potp2p start` or a client command reads."""
     configuration = Configuration(
         node=NodeSection(name=member.name, role=member.role),
         network=NetworkSection(listen=(LOOPBACK,), bootstrap=(bootstrap,)),
-        miner=MinerSection(devices=("cpu",)),
+        miner=MinerSection(devices=("cpu",), min_pay=min_pay),
     )
     (member.folder / "config.toml").write_text(render_configuration(configuration))
 

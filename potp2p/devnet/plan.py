@@ -1,5 +1,6 @@
 """What a local network is asked to be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from potp2p.foundation.limits import (
     ROUNDS_MAX,
 )
 from potp2p.processes.programs import Programs
+from potp2p.simulation.adversaries.kinds import Kind, Place, parse_kind
+from potp2p.simulation.adversaries.roster import parts_of
 
 EXAMPLES: Final = ("digits", "text")
 MODES: Final = ("local", "gradient")
@@ -37,7 +40,37 @@ class Plan:
     text_dir: Path | None = None
     block_milliseconds: int | None = None
     """None: the devnet's own block interval."""
+    adversaries: tuple[tuple[Kind, int], ...] = ()
+    """Who cheats, and how many of each: seats among the validators, miners besides."""
     programs: Programs = field(default_factory=Programs)
+
+
+def parse_adversaries(texts: Sequence[str]) -> tuple[tuple[Kind, int], ...]:
+    """Read `KIND=COUNT` texts; ConfigurationError says in one line what is wrong with one."""
+    counts: dict[Kind, int] = {}
+    for text in texts:
+        name, equals, number = text.partition("=")
+        kind = parse_kind(name)
+        if equals and not (number.isascii() and number.isdigit() and int(number)):
+            raise ConfigurationError(f"--adversary {text}: write KIND=COUNT, COUNT from 1")
+        counts[kind] = counts.get(kind, 0) + (int(number) if equals else 1)
+    return tuple(counts.items())
+
+
+def verify_adversaries(plan: Plan) -> None:
+    """Refuse more liars among the validators than a committee can bear, or too many miners."""
+    seats = sum(count for kind, count in plan.adversaries if Place.SEAT in parts_of(kind))
+    bearable = (plan.validators - 1) // 3
+    if seats > bearable:
+        raise ConfigurationError(
+            f"--adversary: {seats} of {plan.validators} validators would cheat; "
+            f"a committee of this size bears {bearable}"
+        )
+    miners = plan.miners + sum(
+        count for kind, count in plan.adversaries if Place.MINER in parts_of(kind)
+    )
+    if miners > DEVNET_MINERS_MAX:
+        raise ConfigurationError(f"--adversary: {miners} miners, at most {DEVNET_MINERS_MAX}")
 
 
 def verify_plan(plan: Plan) -> None:
@@ -67,5 +100,6 @@ def verify_plan(plan: Plan) -> None:
         raise ConfigurationError("--text-dir goes with --example text")
     if plan.out.exists() and not plan.out.is_dir():
         raise ConfigurationError(f"--out {plan.out} is not a folder")
+    verify_adversaries(plan)
     if plan.folder.exists() and (not plan.folder.is_dir() or any(plan.folder.iterdir())):
         raise ConfigurationError(f"--datadir {plan.folder} is not an empty folder")

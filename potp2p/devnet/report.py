@@ -69,6 +69,7 @@ def _nodes(plan: Plan, layout: Layout, progress: Progress) -> list[Document]:
         {
             "name": member.name,
             "role": str(member.role),
+            "adversary": None if member.kind is None else str(member.kind),
             "address": member.keys.address,
             "datadir": str(member.folder),
             "pid": progress.nodes[member.name].pid,

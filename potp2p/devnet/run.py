@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, cast
 
 import trio
@@ -23,6 +24,8 @@ from potp2p.devnet.report import Findings, idle_document, report_document
 from potp2p.foundation.errors import OperatingError
 from potp2p.processes.documents import Document, document_of, first_line, parse_document
 from potp2p.processes.fleet import Child, Fleet
+from potp2p.settings.configuration import RoleName
+from potp2p.simulation.adversaries.kinds import Kind, Place
 
 START_SECONDS: Final = 120.0
 """Until every node answers: seven Python processes that import a network stack on two cores."""
@@ -31,6 +34,10 @@ STALL_SECONDS: Final = 300.0
 SETTLE_SECONDS: Final = 120.0
 """Until the audits of the last rounds have closed: twice the devnet's audit deadlines."""
 LOOK_SECONDS: Final = 0.25
+OWN_BUDGET: Final = "1"
+"""POT that a client orders from itself for: a hundredth of what the example costs."""
+OWN_PRICE_BOUND: Final = "0.05"
+"""POT that every other miner asks for a lease then."""
 
 Face = Callable[[Progress], Awaitable[None]]
 
@@ -125,15 +132,15 @@ async def _job(run: Run) -> Document:
     await _prepared(run, preparing)
     run.stage("submitting the task")
     data = ("--datadir", str(run.layout.client.folder))
-    submitted = await run.commands.run(
-        "submit", ("task", "submit", str(package), *data, "--yes", "--json")
-    )
+    submitted = await _submit(run, package, data)
     task = str(submitted["task"])
     run.progress.task = task
     run.stage(f"task {task[:8]} is on the chain and its package with the validators")
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_a_stall, run, scope)
+            for purse in run.layout.purses:
+                nursery.start_soon(_order_from_itself, run, purse, package)
             await run.commands.follow(
                 "watch", ("task", "watch", task, *data, "--json"), _taker(run)
             )
@@ -147,6 +154,30 @@ async def _job(run: Run) -> Document:
     seconds = trio.current_time() - run.progress.started_at
     run.stage(f"model fetched into {run.plan.out} after {seconds:.0f} s; checking")
     return await _check(run, task, model, seconds)
+
+
+async def _submit(run: Run, package: Path, data: tuple[str, ...]) -> Document:
+    """Place the order, as a person would, or as a client does that hides its data."""
+    if not any(kind is Kind.DATA_WITHHOLDING_CLIENT for kind, _ in run.plan.adversaries):
+        arguments = ("task", "submit", str(package), *data, "--yes", "--json")
+        return await run.commands.run("submit", arguments)
+    command = (*run.plan.programs.cheating_client, str(run.layout.client.folder), str(package))
+    child = run.fleet.start("cheating-client", command)
+    if await child.ended() != 0:
+        raise OperatingError(f"cheating client: {child.last_words()}")
+    return document_of(child)
+
+
+async def _order_from_itself(run: Run, purse: Member, package: Path) -> None:
+    """Place one order after another that only the client's own miner takes."""
+    commands = ClientCommands(run.fleet, run.plan.programs, purse.folder, purse.name)
+    data = ("--datadir", str(purse.folder))
+    arguments = ("task", "submit", str(package), *data, "--budget", OWN_BUDGET, "--yes", "--json")
+    while True:
+        ordered = await commands.run("order", arguments)
+        run.say(f"{purse.name} has ordered from itself")
+        watched = ("task", "watch", str(ordered["task"]), *data, "--json")
+        await commands.follow("own", watched, lambda _document: None)
 
 
 async def _check(run: Run, task: str, model: Document, seconds: float) -> Document:
@@ -179,8 +210,10 @@ async def _start_nodes(run: Run) -> None:
     run.address = str(addresses[0])
     run.say(f"bootstrap address {run.address}")
     write_configuration(run.layout.client, run.address)
+    for purse in run.layout.purses:
+        write_configuration(purse, run.address)
     for member in run.layout.members:
-        write_configuration(member, run.address)
+        write_configuration(member, run.address, _least_pay(run.layout, member))
         _start_node(run, member)
     run.stage("waiting for the first block")
     with trio.move_on_after(START_SECONDS):
@@ -192,11 +225,28 @@ async def _start_nodes(run: Run) -> None:
     raise OperatingError(f"no block from {', '.join(silent)} within {START_SECONDS:.0f} s")
 
 
+def _least_pay(layout: Layout, member: Member) -> str:
+    """Return what a miner asks for a lease: more than a client that deals with itself offers."""
+    is_wanted = not layout.purses or member.kind is Kind.SELF_DEALING_CLIENT
+    return "0" if is_wanted else OWN_PRICE_BOUND
+
+
+def _node_command(run: Run, member: Member) -> tuple[str, ...]:
+    programs = run.plan.programs
+    if member.kind is None:
+        return (*programs.potp2p, "start", "--datadir", str(member.folder), "--ui", "plain")
+    league = run.layout.folder / "leagues" / f"{member.kind}-{member.league}"
+    place = Place.SEAT if member.role is RoleName.VALIDATOR else Place.MINER
+    return (*programs.cheat, member.kind, place, str(member.folder), str(league))
+
+
 def _start_node(run: Run, member: Member) -> None:
-    arguments = ("start", "--datadir", str(member.folder), "--ui", "plain")
-    child = run.fleet.start(member.name, (*run.plan.programs.potp2p, *arguments))
+    child = run.fleet.start(member.name, _node_command(run, member))
     run.children[member.name] = child
     run.progress.nodes[member.name].pid = child.pid
+    if member.kind is not None:
+        run.say(f"{member.name} runs as pid {child.pid} and cheats: {member.kind}")
+        return
     run.say(
         f"{member.name} runs as pid {child.pid}; by hand: "
         f"{run.plan.programs.display} start --datadir {member.folder}"

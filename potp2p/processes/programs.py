@@ -17,5 +17,7 @@ class Programs:
     validator: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_node")
     witness: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.crash_node")
     load: tuple[str, ...] = (_PYTHON, "-m", "potp2p.benchmarks.consensus_load")
+    cheat: tuple[str, ...] = (_PYTHON, "-m", "potp2p.devnet.cheat")
+    cheating_client: tuple[str, ...] = (_PYTHON, "-m", "potp2p.devnet.cheating_client")
     display: str = "potp2p"
     """How a person would type the first."""

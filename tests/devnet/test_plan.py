@@ -8,7 +8,7 @@ import pytest
 
 from potp2p.devnet.genesis import genesis_document
 from potp2p.devnet.layout import lay_out, write_configuration, write_folders
-from potp2p.devnet.plan import Plan, verify_plan
+from potp2p.devnet.plan import Plan, parse_adversaries, verify_plan
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.settings.configuration import load_configuration
 from potp2p.settings.keys import load_key
@@ -86,3 +86,38 @@ def test_nodes_find_their_files(plan: Plan) -> None:
     assert load_key(miner.folder / "identity.key") == miner.keys.secret
     assert load_key(layout.client.folder / "wallet.key") == layout.client.keys.secret
     assert stat.S_IMODE((miner.folder / "identity.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        (("robber=1",), "unknown adversary robber; there are: free-rider, "),
+        (("free-rider=0",), "--adversary free-rider=0: write KIND=COUNT"),
+        (("free-rider=many",), "--adversary free-rider=many: write KIND=COUNT"),
+        (("lazy-auditor=2",), "--adversary: 2 of 4 validators would cheat; .* bears 1"),
+        (("lazy-auditor", "colluding-pair"), "--adversary: 2 of 4 validators would cheat"),
+        (("copier=1000",), "--adversary: 1003 miners, at most"),
+    ],
+)
+def test_adversaries_that_cannot_be_are_refused_in_one_line(
+    texts: tuple[str, ...], complaint: str, plan: Plan
+) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        verify_plan(replace(plan, adversaries=parse_adversaries(texts)))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_adversaries_join_the_miners_and_take_the_last_seats(plan: Plan) -> None:
+    kinds = ("free-rider=2", "lazy-auditor", "self-dealing-client")
+    layout = lay_out(replace(plan, adversaries=parse_adversaries(kinds)))
+
+    assert [each.kind for each in layout.validators] == [None, None, None, "lazy-auditor"]
+    assert [each.name for each in layout.miners[3:]] == [
+        "free-rider-1",
+        "free-rider-2",
+        "self-dealing-client-1",
+    ]
+    assert len(layout.purses) == 1
+    honest = lay_out(plan)
+    assert [each.keys for each in honest.validators] == [each.keys for each in layout.validators]

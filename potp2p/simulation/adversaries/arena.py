@@ -17,7 +17,6 @@ from potp2p.foundation.types import POT, AccountId, Amount, Height, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import Task, TaskStatus
-from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.exchange import Role
 from potp2p.protocol.wire.genesis import Genesis, GenesisAccount
 from potp2p.protocol.wire.schema import decode
@@ -206,40 +205,21 @@ class Arena:
                 self.round_starts.append(trio.current_time())
             for row in self.rows.values():
                 miner = state.miner(account_of(row.node))
-                bond = state.account(account_of(row.node)).bond
-                row.slashed += bond < row.bond_seen
-                row.slashed_amount += max(0, row.bond_seen - bond)
-                row.bond_seen = bond
                 if miner is not None and miner.rejected and row.banned_in_round is None:
                     row.banned_in_round = record.round
-            self._note_challenges(state)
             if all(_is_over(state.task(each)) for each in tasks):
                 return
             await trio.sleep(LOOK_SECONDS)
         raise AssertionError(f"not over in time:\n{world.story()}")
-
-    def _note_challenges(self, state: State) -> None:
-        by_node = {row.node: row for row in self.rows.values()}
-        for task in (*state.chain().tasks, *state.chain().unsettled):
-            for round_ in state.task(task).open_rounds:
-                for lease in state.round(task, round_).leases:
-                    audit = state.find_audit(task, round_, lease.shard)
-                    if audit is not None and audit.challenge is not None:
-                        challenger = by_node[audit.challenge.challenger]
-                        challenger.challenges[task, round_, lease.shard] = audit.challenge.stake
 
     def _report(self, world: World, task: TaskId) -> ArenaReport:
         first = world.machines["validator-0"]
         by_node = {row.node: row for row in self.rows.values()}
         height = first.node.chain.head.height
         for receipt in receipts_of(first, height):
-            enter(by_node[receipt.miner], receipt)
+            enter(by_node, receipt)
         for row in self.rows.values():
             row.money_after = self._owned(first, row.name)
-            if row.place is Place.SEAT:
-                row.lies_found = (
-                    row.slashed_amount // first.node.chain.ledger.genesis.money.auditor_slash
-                )
         record = first.node.chain.state().task(task)
         return ArenaReport(
             rows=list(self.rows.values()),

@@ -34,7 +34,7 @@ class LazyAuditor(Cheat):
     async def replay(self, command: Replay, run: Run) -> Replayed:
         """Approve with an invented trace and the claim's public losses."""
         del run
-        self.deeds["approved unseen"] += 1
+        self.commit(command.lease)
         claim = self._claim(command)
         before, after = (1, 1) if claim is None else (claim.loss_before, claim.loss_after)
         return _report(invented(command.rules, before, after), PERFECT)
@@ -61,7 +61,7 @@ class LyingAuditor(Cheat):
         """Turn the finding around."""
         found = expect(await run(command), Replayed)
         honest = found.distances.exponents_fit and found.distances.overall < FAR
-        self.deeds["lied"] += 1
+        self.commit(command.lease)
         return replace(found, distances=NOWHERE_NEAR if honest else PERFECT)
 
 
@@ -93,7 +93,7 @@ class ColludingAuditor(Cheat):
         told = self.league.told(command.lease)
         if told is None:
             return expect(await run(command), Replayed)
-        self.deeds["covered a friend"] += 1
+        self.commit(command.lease)
         return _report(told, PERFECT)
 
 

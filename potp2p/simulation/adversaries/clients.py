@@ -6,6 +6,7 @@ from typing import ClassVar
 import trio
 
 from potp2p.exchange.blobs import BlobExchange
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import Amount, NodeId
 from potp2p.node.composition import Node
 from potp2p.simulation.adversaries.cheat import Cheat
@@ -57,19 +58,23 @@ class WithholdingCustomer(Customer):
 
     def serve(self) -> None:
         """Answer f + 1 validators only."""
-        seats = [
+        seats = tuple(
             machine.node_id
             for name, machine in self.world.machines.items()
             if name.startswith("validator-")
-        ]
-        few = frozenset(seats[: (len(seats) - 1) // 3 + 1])
+        )
         self.exchange = PartialBlobs(
-            self.store, self.network, self.network, self.keys.node_id, friends=few
+            self.store, self.network, self.network, self.keys.node_id, friends=few_of(seats)
         )
 
     def vanish(self) -> None:
         """Stop serving."""
         self.exchange.is_serving = False
+
+
+def few_of(seats: tuple[NodeId, ...]) -> frozenset[NodeId]:
+    """Return the f + 1 validators whose word starts a task: the least that must be served."""
+    return frozenset(seats[: weak_quorum(len(seats))])
 
 
 def decline_below(node: Node, price: int) -> None:
