@@ -46,19 +46,32 @@ def apply_challenge(state: State, sender: Sender, action: Challenge, context: Bl
         RejectionReason.OUT_OF_BOUNDS,
         "a challenge that expects what stands",
     )
-    stake = stake_of(state, place, context)
-    record = state.account(sender.account)
-    require(
-        free_bond(record) >= stake,
-        RejectionReason.INSUFFICIENT_FUNDS,
-        f"free bond {free_bond(record)} below the stake of {stake}",
-    )
-    state.put_account(sender.account, replace(record, locked=Amount(record.locked + stake)))
+    stake = _lock_stake(state, place, sender, context)
     challenge = ChallengeRecord(
         sender.node, action.expects_fail, Amount(stake), context.height, lost=False
     )
     audit = replace(audit, challenge=challenge)
     state.put_audit(*place, escalate(state, context, place, audit, Escalation.CHALLENGE))
+
+
+def _lock_stake(state: State, place: LeasePlace, sender: Sender, context: BlockContext) -> int:
+    """
+    Lock what a challenger stakes out of its free bond, and return how much.
+
+    The accused stakes what it can: a conviction would take all its bond anyway, and a dear lease
+    must not leave an honest miner without recourse.
+    """
+    record = state.account(sender.account)
+    stake, free = stake_of(state, place, context), free_bond(record)
+    if sender.node == state.lease(*place).miner and record.bond:
+        stake = min(stake, free)
+    require(
+        free >= stake,
+        RejectionReason.INSUFFICIENT_FUNDS,
+        f"free bond {free} below the stake of {stake}",
+    )
+    state.put_account(sender.account, replace(record, locked=Amount(record.locked + stake)))
+    return stake
 
 
 def stake_of(state: State, place: LeasePlace, context: BlockContext) -> int:

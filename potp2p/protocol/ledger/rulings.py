@@ -139,9 +139,15 @@ def _reward(state: State, context: BlockContext, place: LeasePlace) -> int:
 
 
 def paid_for_work(audit: Audit) -> tuple[NodeId, ...]:
-    """Return whose replays of a closed audit are paid from the round's share for auditors."""
+    """
+    Return whose replays of a closed audit are paid from the round's share for auditors.
+
+    Who failed as a drawn auditor is not paid as a judge either: it may be why there are judges.
+    """
     by_stake = audit.challenge is not None and audit.challenge.lost
-    callees = audit.auditors if by_stake else (*audit.auditors, *audit.judges)
+    failed = {each.auditor for each in audit.auditors if each.conduct is not Conduct.CALLED}
+    judges = [each for each in audit.judges if each.auditor not in failed]
+    callees = audit.auditors if by_stake else (*audit.auditors, *judges)
     return tuple(
         each.auditor
         for each in callees

@@ -18,7 +18,8 @@ from potp2p.protocol.ledger.audit_records import (
     Escalation,
 )
 from potp2p.protocol.ledger.keys import LeasePlace
-from potp2p.protocol.ledger.records import LeaseStatus, ReceiptKind
+from potp2p.protocol.ledger.receipt_records import ReceiptKind
+from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.settlement import is_settled
 from potp2p.protocol.verification.verdict import Verdict
 from potp2p.protocol.wire.transactions import (
