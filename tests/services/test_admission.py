@@ -77,6 +77,9 @@ class Bench:
             earned=Amount(0),
             banned_until=Height(0),
             stamp=NO_STAMP,
+            changed=Height(1),
+            seen=Height(1),
+            rounds_open=0,
         )
         self.state.put_miner(keys.account, record)
 

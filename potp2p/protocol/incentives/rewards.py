@@ -53,6 +53,11 @@ def audit_worth(price: LeasePrice, *, rate: int, committee: int) -> int:
     return min(price.miner, price.auditors * PPM // max(1, rate * committee))
 
 
+def result_pay(price: LeasePrice, money: MoneyParameters) -> Amount:
+    """Return the part of a lease's auditors' share that goes to who found the round's result."""
+    return Amount(price.auditors * money.result_share // PPM)
+
+
 def audit_pay(price: LeasePrice, pool: int, audits: int, *, rate: int, committee: int) -> Amount:
     """Return the pay of each audit of a round: its price, or an equal part of a short pool."""
     if audits == 0:

@@ -23,7 +23,7 @@ from potp2p.foundation.types import (
     Rank,
     ValidatorIndex,
 )
-from potp2p.protocol.crypto.beacon import KnownReveals
+from potp2p.protocol.crypto.beacon import NO_REVEAL, KnownReveals
 from potp2p.protocol.crypto.hashing import sha256, tagged_hash
 from potp2p.protocol.incentives.fees import next_base_fee
 from potp2p.protocol.incentives.rewards import author_tips, block_subsidy
@@ -43,6 +43,7 @@ from potp2p.protocol.ledger.epochs import (
     weights_of,
 )
 from potp2p.protocol.ledger.heights import last_of
+from potp2p.protocol.ledger.miners import forget_absent
 from potp2p.protocol.ledger.money import burn, credit, issue, pay_due, payout_of
 from potp2p.protocol.ledger.node_cache import NodeCache
 from potp2p.protocol.ledger.receipts import SettledRound
@@ -270,7 +271,9 @@ class Ledger:
         seats = state.chain().seats
         if self._open(state, parent) != height:
             raise PeerError(RejectionReason.BAD_BLOCK, f"height {height} does not follow")
-        revealer = None if parent is None else seats[parent.frame.primary].node
+        revealer = None
+        if parent is not None and parent.frame.reveal != NO_REVEAL:
+            revealer = seats[parent.frame.primary].node
         context = BlockContext(self.chain_id, self.genesis, height, author, rank, revealer)
         batch = Batch(state, context, verified, transactions_max, self.limits)
         for place, encoded in enumerate(candidates):
@@ -356,5 +359,6 @@ def _do_duties(state: State, context: BlockContext) -> tuple[SettledRound, ...]:
     for task_id in state.chain().tasks:
         if state.task(task_id).status is TaskStatus.RUNNING:
             advance_rounds(state, context, task_id)
+    forget_absent(state, context)
     pay_due(state, context.height)
     return tuple(settled)

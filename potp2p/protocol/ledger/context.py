@@ -19,7 +19,11 @@ class BlockContext:
     author: NodeId
     rank: Rank
     revealer: NodeId | None
-    """Primary of the parent's frame, which may have lost its seat since; None at height 1."""
+    """
+    Primary that revealed in the parent's frame, which may have lost its seat since.
+
+    None at height 1, and where it had no secret to reveal.
+    """
 
     @property
     def ranked(self) -> bool:

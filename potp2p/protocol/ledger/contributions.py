@@ -7,7 +7,6 @@ from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import AccountId, Round, TaskId
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.records import (
-    Attestation,
     Claim,
     LeaseStatus,
     RoundPhase,
@@ -15,6 +14,7 @@ from potp2p.protocol.ledger.records import (
     Task,
     TaskStatus,
 )
+from potp2p.protocol.ledger.round_records import Attestation
 from potp2p.protocol.ledger.seats import require_judge
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import samples_of

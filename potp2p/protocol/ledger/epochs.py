@@ -101,7 +101,7 @@ def apply_frame(state: State, parent: Header) -> None:
     seats = list(chain.seats)
     for view in range(min(frame.view, len(order))):
         seats[order[view]] = _missed(seats[order[view]], height)
-    seats[frame.primary] = _kept(seats[frame.primary])
+    seats[frame.primary] = _kept(seats[frame.primary], height, frame)
     better = ranked[: parent.body.rank] if parent.body.rank < len(ranked) else ranked
     tips = chain.pending_tips
     state.put_chain(
@@ -123,9 +123,18 @@ def _missed(seat: Seat, height: Height) -> Seat:
     return replace(seat, misses=misses, skipped_until=Height(height + 1 + away))
 
 
-def _kept(seat: Seat) -> Seat:
-    """Forgive half a miss: who fails every other turn is skipped longer and longer."""
-    return replace(seat, misses=max(0, seat.misses - 1), skipped_until=GENESIS_HEIGHT)
+def _kept(seat: Seat, height: Height, frame: Frame) -> Seat:
+    """
+    Forgive half a miss: who fails every other turn is skipped longer and longer.
+
+    Zeros, said for want of an anchor, are no secret and count as no reveal.
+    """
+    return replace(
+        seat,
+        misses=max(0, seat.misses - 1),
+        skipped_until=GENESIS_HEIGHT,
+        revealed=seat.revealed if frame.reveal == NO_REVEAL else height,
+    )
 
 
 def _pass_over(

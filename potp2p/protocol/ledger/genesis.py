@@ -75,6 +75,7 @@ def genesis_outcome(genesis: Genesis, chain_id: ChainId) -> Outcome:
                 skipped_until=GENESIS_HEIGHT,
                 leaving=Amount(0),
                 convicted=GENESIS_HEIGHT,
+                revealed=GENESIS_HEIGHT,
             )
             for each in genesis.validators
         ),
@@ -135,6 +136,7 @@ def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (shares == PPM, f"shares add up to {shares} ppm"),
         (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
         (money.slash_share <= PPM, "slash beyond the bond"),
+        (money.result_share <= PPM, "results cost more than the auditors' share"),
         (money.validator_bond > 0, "seats without a bond"),
         (money.base_fee_floor <= BASE_FEE_MAX, "bytes dearer than any price"),
         (
@@ -165,6 +167,7 @@ def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (training.audit_all_deadline >= 2, "no time for all judges"),  # noqa: PLR2004  # two halves
         (training.challenge_window >= 1, "no time to challenge"),
         (training.package_deadline >= 1, "no time to attest a package"),
+        (training.miner_deadline >= 1, "no time to wait for a miner"),
     )
 
 
@@ -239,6 +242,7 @@ DEVNET_MONEY: Final = MoneyParameters(
     miners_share=PartsPerMillion(750_000),
     auditors_share=PartsPerMillion(200_000),
     burned_share=PartsPerMillion(50_000),
+    result_share=PartsPerMillion(100_000),
     subsidy_floor=Amount(1 * POT),
     sponsor_bond=Amount(20 * POT),
     slash_share=PartsPerMillion(PPM),
@@ -251,6 +255,7 @@ DEVNET_TRAINING: Final = TrainingParameters(
     payload_bytes_per_round=256 << 20,
     parameters_max=200_000_000,
     package_deadline=240,
+    miner_deadline=2_400,
     audit_rate=PartsPerMillion(120_000),
     audit_committee=2,
     audit_deadline=40,

@@ -1,6 +1,14 @@
-"""Miners: registration, readiness, and what a kept or missed lease does to them."""
+"""
+Miners: registration, readiness, and what a kept or missed lease does to them.
 
+One whose bond does not suffice is a newcomer: it may register, is leased to within limits and
+audited every time. It keeps its place in the state only while it is there: what costs seconds of
+hashing must not fill the list for ever.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.limits import MINERS_MAX
@@ -8,13 +16,18 @@ from potp2p.foundation.types import AccountId, Amount, Cycle, Height, NodeId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import LeasePrice
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
+from potp2p.protocol.ledger.heights import epoch_blocks, epoch_of, last_of
 from potp2p.protocol.ledger.money import add_bond, debit
 from potp2p.protocol.ledger.records import Miner
+from potp2p.protocol.ledger.seats import drawable_below
 from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.scheduling.assignment import Worker, rate_after
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.transactions import Ready, RegisterMiner
+
+ABSENCE_EPOCHS: Final = 2
+"""Whole epochs after which a newcomer that was not seen leaves the state."""
 
 
 def apply_register_miner(
@@ -34,7 +47,9 @@ def apply_register_miner(
         record = _new_miner(state, sender, context)
     else:
         _require_not_banned(known, context.height)
-        record = known
+        record = replace(known, seen=context.height)
+        if _offer_of(known) != _offer_of(action):
+            record = replace(record, changed=context.height)
     state.put_miner(
         sender.account,
         replace(
@@ -50,9 +65,15 @@ def apply_register_miner(
     )
 
 
+def _offer_of(said: Miner | RegisterMiner) -> tuple[int, int, int, Amount, AccountId]:
+    """Return what draws look at: a new name is no reason to leave a rig out for some blocks."""
+    return said.devices, said.memory_bytes, said.classes, said.lowest_price, said.payout
+
+
 def _new_miner(state: State, sender: Sender, context: BlockContext) -> Miner:
+    if len(state.chain().miners) >= MINERS_MAX:
+        _make_room(state, context)
     chain = state.chain()
-    require(len(chain.miners) < MINERS_MAX, RejectionReason.RATE, "no room for another miner")
     state.put_chain(replace(chain, miners=tuple(sorted((*chain.miners, sender.account)))))
     _sponsor(state, sender.account, context)
     return Miner(
@@ -73,6 +94,9 @@ def _new_miner(state: State, sender: Sender, context: BlockContext) -> Miner:
         earned=Amount(0),
         banned_until=Height(0),
         stamp=NO_STAMP,
+        changed=context.height,
+        seen=context.height,
+        rounds_open=0,
     )
 
 
@@ -82,6 +106,55 @@ def _sponsor(state: State, account: AccountId, context: BlockContext) -> None:
         return
     debit(state, sponsor, amount)
     add_bond(state, account, amount, sponsor)
+
+
+def _make_room(state: State, context: BlockContext) -> None:
+    """Drop the newcomer that was not seen for longest; refuse where all have bond or leases."""
+    idle = [
+        (miner.seen, account)
+        for account, miner in _newcomers(state, context)
+        if not miner.rounds_open
+    ]
+    require(bool(idle), RejectionReason.RATE, "no room for another miner")
+    _forget(state, frozenset({min(idle)[1]}))
+
+
+def forget_absent(state: State, context: BlockContext) -> None:
+    """At the end of an epoch: drop newcomers that were not seen for two whole epochs."""
+    consensus = context.genesis.consensus
+    if context.height != last_of(epoch_of(context.height, consensus), consensus):
+        return
+    long_ago = context.height - ABSENCE_EPOCHS * epoch_blocks(consensus)
+    gone = {
+        account
+        for account, miner in _newcomers(state, context)
+        if miner.seen < long_ago and not miner.rounds_open and miner.banned_until <= context.height
+    }
+    if gone:
+        _forget(state, frozenset(gone))
+
+
+def _newcomers(state: State, context: BlockContext) -> Iterator[tuple[AccountId, Miner]]:
+    for account in state.chain().miners:
+        miner = state.miner(account)
+        assert miner is not None, "a listed miner has a record"
+        if state.account(account).bond < context.genesis.money.miner_bond:
+            yield account, miner
+
+
+def _forget(state: State, gone: frozenset[AccountId]) -> None:
+    chain = state.chain()
+    left = tuple(account for account in chain.miners if account not in gone)
+    state.put_chain(replace(chain, miners=left))
+    for account in gone:
+        state.put_miner(account, None)
+
+
+def note_bond(state: State, account: AccountId, before: int, context: BlockContext) -> None:
+    """Let a bond that has just come to suffice count from the next draws on, like an offer."""
+    miner, enough = state.miner(account), context.genesis.money.miner_bond
+    if miner is not None and before < enough <= state.account(account).bond:
+        state.put_miner(account, replace(miner, changed=context.height))
 
 
 def apply_ready(state: State, sender: Sender, action: Ready, context: BlockContext) -> None:
@@ -97,29 +170,63 @@ def apply_ready(state: State, sender: Sender, action: Ready, context: BlockConte
     require(
         action.cycle > miner.ready_cycle, RejectionReason.DUPLICATE, "ready was said this cycle"
     )
-    state.put_miner(sender.account, replace(miner, live=True, ready_cycle=Cycle(action.cycle)))
+    state.put_miner(
+        sender.account,
+        replace(
+            miner,
+            live=True,
+            ready_cycle=Cycle(action.cycle),
+            changed=context.height,
+            seen=context.height,
+        ),
+    )
 
 
 def eligible_workers(
     state: State, rules: TaskRules, price: LeasePrice, context: BlockContext
 ) -> tuple[Worker, ...]:
-    """Return the live, bonded miners whose limits and lowest price a task meets."""
-    bond = context.genesis.money.miner_bond
+    """
+    Return the live miners whose limits and lowest price a task meets, newcomers among them.
+
+    What they said since the last f + 1 reveals waits: its sender may have known the beacon.
+    """
+    bond, drawable = context.genesis.money.miner_bond, drawable_below(state.chain())
     found: list[Worker] = []
     for account in state.chain().miners:
         miner = state.miner(account)
         assert miner is not None, "a listed miner has a record"
         if (
             miner.live
+            and miner.changed < drawable
             and miner.banned_until <= context.height
             and not miner.suspended
-            and state.account(account).bond >= bond
             and miner.classes >> rules.model.tolerance & 1
             and miner.memory_bytes >= rules.model.memory_bytes
             and miner.lowest_price <= price.miner
         ):
-            found.append(Worker(miner.node, miner.rate, proven=miner.accepted > 0))
+            bonded = state.account(account).bond >= bond
+            found.append(Worker(miner.node, miner.rate, bonded=bonded))
     return tuple(found)
+
+
+def open_leases(state: State, nodes: Iterable[NodeId], height: Height) -> None:
+    """Note who has leases in a round that begins."""
+    for node in set(nodes):
+        account = account_of(node)
+        miner = state.miner(account)
+        assert miner is not None, "leases go to registered miners"
+        opened = replace(miner, rounds_open=miner.rounds_open + 1, seen=height)
+        state.put_miner(account, opened)
+
+
+def close_leases(state: State, nodes: Iterable[NodeId]) -> None:
+    """Note who had leases in a round that leaves the state."""
+    for node in set(nodes):
+        account = account_of(node)
+        miner = state.miner(account)
+        assert miner is not None, "a lease belongs to a registered miner"
+        assert miner.rounds_open > 0, "more rounds closed than opened"
+        state.put_miner(account, replace(miner, rounds_open=miner.rounds_open - 1))
 
 
 def book_round(  # noqa: PLR0913  # what one round says about one miner

@@ -13,6 +13,7 @@ from potp2p.foundation.limits import (
     VALIDATORS_MAX,
 )
 from potp2p.foundation.types import Amount
+from potp2p.protocol.ledger.round_records import Attestation, LeaseRow, ResultBond, ResultVote
 from potp2p.protocol.ledger.seat_records import Barred, Seat
 from potp2p.protocol.wire.fields import (
     AccountField,
@@ -157,6 +158,12 @@ class Miner:
     banned_until: HeightField
     stamp: Annotated[bytes, Octets(8)]
     """Of the last registration; the next one must be larger, so that no old one can be replayed."""
+    changed: HeightField
+    """Last height at which it said what draws look at: offer, ready, a bond that suffices."""
+    seen: HeightField
+    """Last height at which it offered, said ready, or was leased to."""
+    rounds_open: CountField
+    """Rounds in the state in which it has a lease: its record is kept while there are any."""
     suspended: CountField = 0
     """Provisional rulings against it that are open: it gets no lease while there is one."""
 
@@ -177,7 +184,7 @@ class TaskStatus(IntEnum):
     RUNNING = 1
     FINISHED = 2
     EXPIRED = 3
-    """The package could not be had in time; refunded."""
+    """The package could not be had in time, or no miner for it; refunded."""
     REFUSED = 4
     """f+1 validators found that the package breaks its rules; refunded."""
     CANCELLED = 5
@@ -230,6 +237,8 @@ class Task:
     """Part of the escrow that settled leases have put aside for their auditors."""
     ended: HeightField
     """Height at which it was over; zero before."""
+    waiting: HeightField
+    """Height since which no miner could take its next round; zero: one can, or none was needed."""
 
 
 @unique
@@ -243,44 +252,6 @@ class RoundPhase(IntEnum):
     """The set is fixed; validators compute theta(t+1)."""
     AUDIT = 3
     """The result stands; audits run."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRow:
-    """One line of a round's table."""
-
-    shard: ShardField
-    miner: NodeField
-
-
-@dataclass(frozen=True, slots=True)
-class ResultBond:
-    """What one validator bound itself to before any result was shown."""
-
-    validator: NodeField
-    commitment: DigestField
-
-
-@dataclass(frozen=True, slots=True)
-class ResultVote:
-    """One validator's result of a round."""
-
-    validator: NodeField
-    root: BlobField
-    evaluation_loss: LossField
-    flagged: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
-    dropped: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
-    """Bitmaps over the leases that are aggregated, in table order."""
-    timely: bool
-    """It opens what this validator committed to before anyone showed a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attestation:
-    """One validator's bitmap over the leases of a round, in table order."""
-
-    validator: NodeField
-    bitmap: Annotated[bytes, Octets(0, SHARDS_PER_ROUND_MAX // 8)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,10 @@ from potp2p.protocol.ledger.contributions import bits_of, round_in_work
 from potp2p.protocol.ledger.records import (
     LeaseRecord,
     LeaseStatus,
-    ResultBond,
-    ResultVote,
     RoundPhase,
     RoundRecord,
 )
+from potp2p.protocol.ledger.round_records import ResultBond, ResultVote
 from potp2p.protocol.ledger.seats import judges_of, require_judge
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.verification.results import result_commitment

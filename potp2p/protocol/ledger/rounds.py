@@ -1,4 +1,4 @@
-"""The phases of a round, moved on at each block's end: lease, fix the set, take the result."""
+"""The phases of a round, moved on at each block's end: set, result, and the next round's start."""
 
 from dataclasses import replace
 from typing import Final
@@ -6,10 +6,6 @@ from typing import Final
 from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import (
     Amount,
-    Cycle,
-    Height,
-    NodeId,
-    PartsPerMillion,
     Round,
     ShardIndex,
     TaskId,
@@ -21,13 +17,15 @@ from potp2p.protocol.incentives.scores import (
 )
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.contributions import bits_of
-from potp2p.protocol.ledger.miners import book_round, eligible_workers, is_banned
+from potp2p.protocol.ledger.leasing import start_round
+from potp2p.protocol.ledger.miners import (
+    book_round,
+    is_banned,
+)
 from potp2p.protocol.ledger.money import burn
 from potp2p.protocol.ledger.records import (
     LOSSES_KEPT,
-    ROUNDS_OPEN_MAX,
     LeaseRecord,
-    LeaseRow,
     LeaseStatus,
     RoundPhase,
     RoundRecord,
@@ -44,11 +42,9 @@ from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import (
     end_task,
-    payload_bytes,
     price_of,
     samples_of,
 )
-from potp2p.protocol.scheduling.assignment import assign, choose_shards, limit_newcomers
 
 EMPTY_ROUNDS_MAX: Final = 3
 """Rounds in a row without an update that end a task."""
@@ -64,84 +60,7 @@ def advance_rounds(state: State, context: BlockContext, task_id: TaskId) -> None
         if task.cancelled:
             end_task(state, context, task_id, TaskStatus.CANCELLED)
         else:
-            _start(state, context, task_id)
-
-
-def has_round_in_work(task: Task) -> bool:
-    """Tell whether a task has leases out or waits for a result."""
-    return task.status is TaskStatus.RUNNING and task.round in task.open_rounds
-
-
-def _start(state: State, context: BlockContext, task_id: TaskId) -> None:
-    """Lease the next round's shards, if there is a miner to lease to."""
-    task = state.task(task_id)
-    if len(task.open_rounds) >= ROUNDS_OPEN_MAX or not _fits_cap(state, context, task):
-        return
-    price = price_of(task.rules, task.budget, context.genesis)
-    workers = eligible_workers(state, task.rules, price, context)
-    if not workers:
-        return
-    chain = state.chain()
-    shards = choose_shards(task.passes, task.rules.rounds.shards_per_round)
-    workers = limit_newcomers(
-        workers, len(shards), beacon=chain.beacon, task=task_id, round_=task.round
-    )
-    miners = assign(shards, workers, beacon=chain.beacon, task=task_id, round_=task.round)
-    rows = tuple(LeaseRow(shard, miner) for shard, miner in zip(shards, miners, strict=True))
-    for row in rows:
-        state.put_lease(task_id, task.round, row.shard, _open_lease(row.miner))
-    state.put_round(
-        task_id,
-        task.round,
-        RoundRecord(
-            phase=RoundPhase.CLAIMS,
-            theta=task.theta,
-            started=context.height,
-            phase_started=context.height,
-            leases=rows,
-            claims=0,
-            attestations=(),
-            commitments=(),
-            revealing=False,
-            results=(),
-            flagged=(),
-            dropped=(),
-            result_earners=(),
-            fixed=Height(0),
-            revealers=(),
-            drawn=False,
-            advanced=False,
-            audits=(),
-            challenge_until=Height(0),
-            result_height=Height(0),
-            result_revealers=(),
-            booked=False,
-            booked_cycle=Cycle(0),
-        ),
-    )
-    state.put_task(task_id, replace(task, open_rounds=(*task.open_rounds, task.round)))
-
-
-def _open_lease(miner: NodeId) -> LeaseRecord:
-    return LeaseRecord(
-        miner=miner,
-        status=LeaseStatus.OPEN,
-        claim=None,
-        score=Amount(0),
-        weight=Amount(0),
-        audited=False,
-        probability=PartsPerMillion(0),
-    )
-
-
-def _fits_cap(state: State, context: BlockContext, task: Task) -> bool:
-    """Tell whether the payloads of all rounds in work stay within the network's cap."""
-    moving = sum(
-        payload_bytes(other.rules)
-        for other in (state.task(each) for each in state.chain().tasks)
-        if has_round_in_work(other)
-    )
-    return moving + payload_bytes(task.rules) <= context.genesis.training.payload_bytes_per_round
+            start_round(state, context, task_id)
 
 
 def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:

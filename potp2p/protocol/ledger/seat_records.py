@@ -38,6 +38,8 @@ class Seat:
     """Bond asked back, which starts its way once the seat is left; zero: the seat stays."""
     convicted: HeightField
     """Height of a proven double signature; zero: none. First to be left out as primary."""
+    revealed: HeightField
+    """Last height whose frame it revealed its secret in; zero: none since it has the seat."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from potp2p.foundation.committee import faulty_max
+from potp2p.foundation.committee import faulty_max, weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import GENESIS_HEIGHT, Amount, Digest, Epoch, Height, NodeId
 from potp2p.protocol.crypto.hashing import tagged_hash
@@ -188,6 +188,18 @@ def revealers_since(
     return tuple(node for node in seen if node in seated)
 
 
+def drawable_below(chain: Chain) -> Height:
+    """
+    Return the height below which whatever was fixed may be drawn from with the present beacon.
+
+    f + 1 of the present seats have revealed at that height or later, so after the set was fixed one
+    honest secret has gone into the beacon (DESIGN section 4). `revealers_since` says the same of
+    one set, waiting for it; this one serves sets that change with every block.
+    """
+    newest = sorted((seat.revealed for seat in chain.seats), reverse=True)
+    return Height(newest[weak_quorum(len(newest)) - 1])
+
+
 def _new_seat(state: State, node: NodeId, anchor: Digest) -> Seat:
     convict = state.convict(account_of(node))
     return Seat(
@@ -198,6 +210,7 @@ def _new_seat(state: State, node: NodeId, anchor: Digest) -> Seat:
         skipped_until=GENESIS_HEIGHT,
         leaving=Amount(0),
         convicted=GENESIS_HEIGHT if convict is None else convict.offences[0].proved,
+        revealed=GENESIS_HEIGHT,
     )
 
 

@@ -5,11 +5,11 @@ from typing import Final
 
 from potp2p.foundation.types import Amount, Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.incentives.rewards import audit_pay, split
+from potp2p.protocol.incentives.rewards import audit_pay, result_pay, split
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.lease_story import story_of
-from potp2p.protocol.ledger.miners import book_pay
+from potp2p.protocol.ledger.miners import book_pay, close_leases
 from potp2p.protocol.ledger.money import add_bond, credit, payout_of
 from potp2p.protocol.ledger.receipt_records import Receipt, ReportLine
 from potp2p.protocol.ledger.receipts import SettledRound
@@ -60,6 +60,7 @@ def settle_round(
         if lease.audited:
             state.put_audit(task_id, round_, shard, None)
     state.put_round(task_id, round_, None)
+    close_leases(state, (row.miner for row in record.leases))
     task = state.task(task_id)
     settled = SettledRound(task_id, round_, context.height, task.receipts_root, receipts)
     state.put_task(
@@ -145,11 +146,14 @@ def _pay_auditors(
     round_: Round,
     leases: dict[ShardIndex, LeaseRecord],
 ) -> Amount:
-    """Put the auditors' share of the round aside and pay the audits that were done from it."""
+    """Put the auditors' share of the round aside; pay its result and its audits from it."""
     task, training = state.task(task_id), context.genesis.training
     price = price_of(task.rules, task.budget, context.genesis)
     inside = sum(each.status is not LeaseStatus.MISSED for each in leases.values())
     pool = min(task.audit_pool + price.auditors * inside, task.escrow)
+    result = result_pay(price, context.genesis.money)
+    pool -= _pay_results(state, task_id, round_, min(result * inside, pool))
+    price = replace(price, auditors=Amount(price.auditors - result))
     workers = [
         node
         for shard, lease in leases.items()
@@ -168,6 +172,15 @@ def _pay_auditors(
     left = Amount(pool - each * len(workers))
     state.put_task(task_id, replace(state.task(task_id), audit_pool=left))
     return Amount(each)
+
+
+def _pay_results(state: State, task_id: TaskId, round_: Round, share: int) -> int:
+    """Pay in equal parts who found a round's result in time; returns how much that was."""
+    earners = state.round(task_id, round_).result_earners
+    each = share // max(1, len(earners))
+    for node in earners:
+        _pay_from_escrow(state, task_id, node, each)
+    return each * len(earners)
 
 
 def _pay_from_escrow(

@@ -215,8 +215,8 @@ class State:
         """Return a registered miner."""
         return self._get(keys.miner_key(account), Miner)
 
-    def put_miner(self, account: AccountId, record: Miner) -> None:
-        """Write a miner."""
+    def put_miner(self, account: AccountId, record: Miner | None) -> None:
+        """Write a miner, or drop one that was not seen for long."""
         self.overlay.put(keys.miner_key(account), record)
 
     def task(self, task: TaskId) -> Task:

@@ -63,6 +63,7 @@ def apply_submit_task(
             paid=Amount(0),
             audit_pool=Amount(0),
             ended=Height(0),
+            waiting=Height(0),
         ),
     )
     state.put_chain(replace(chain, tasks=(*chain.tasks, task)))

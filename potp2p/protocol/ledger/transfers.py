@@ -5,6 +5,7 @@ from dataclasses import replace
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import Height, ValidatorIndex
 from potp2p.protocol.ledger.context import BlockContext, Sender, require, seat_of
+from potp2p.protocol.ledger.miners import note_bond
 from potp2p.protocol.ledger.money import add_bond, credit, debit, start_unbonding
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.transactions import Bond, Transfer, Unbond
@@ -17,11 +18,13 @@ def apply_transfer(state: State, sender: Sender, action: Transfer) -> None:
     credit(state, action.recipient, action.amount)
 
 
-def apply_bond(state: State, sender: Sender, action: Bond) -> None:
+def apply_bond(state: State, sender: Sender, action: Bond, context: BlockContext) -> None:
     """Lock the sender's money as anyone's bond."""
     require(action.amount > 0, RejectionReason.OUT_OF_BOUNDS, "bond of nothing")
     debit(state, sender.account, action.amount)
+    before = state.account(action.beneficiary).bond
     add_bond(state, action.beneficiary, action.amount, sender.account)
+    note_bond(state, action.beneficiary, before, context)
 
 
 def apply_unbond(state: State, sender: Sender, action: Unbond, context: BlockContext) -> None:

@@ -168,7 +168,7 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
         case Transfer():
             apply_transfer(state, sender, action)
         case Bond():
-            apply_bond(state, sender, action)
+            apply_bond(state, sender, action, context)
         case Unbond():
             apply_unbond(state, sender, action, context)
         case SubmitTask():

@@ -4,6 +4,9 @@ The lease table of a round: which shards, and who computes which (DESIGN 6.2).
 Every round leases the same number of shards whatever the number of miners, so that a result does
 not depend on who is there; a miner's rate only decides its part of them. Everyone computes the same
 table, nothing is sent.
+
+Miners stand in the order of a hash of the beacon and their own key, so that whoever comes, goes or
+changes its offer changes no other's place: nobody can draw again by sending one of its own.
 """
 
 from collections.abc import Sequence
@@ -12,12 +15,13 @@ from typing import Final
 
 from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
 from potp2p.foundation.types import Digest, NodeId, Round, ShardIndex, TaskId
-from potp2p.protocol.crypto.beacon import shuffle
+from potp2p.protocol.crypto.beacon import draw
+from potp2p.protocol.crypto.hashing import tagged_hash
 
 ASSIGN_DOMAIN: Final = "potp2p/draw/assign/1"
 NEWCOMER_DOMAIN: Final = "potp2p/draw/newcomer/1"
 NEWCOMERS_SHARE: Final = 8
-"""Newcomers get at most this part of a round."""
+"""Newcomers get at most this part of a round while bonded miners want the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class Worker:
     node: NodeId
     rate: int
     """Shards it can compute within a deadline, as measured."""
-    proven: bool = True
-    """Has delivered before; an identity alone costs seconds of hashing."""
+    bonded: bool = True
+    """Its bond suffices; an identity alone costs seconds of hashing."""
 
 
 def choose_shards(passes: Sequence[int], count: int) -> tuple[ShardIndex, ...]:
@@ -41,18 +45,20 @@ def limit_newcomers(
     workers: Sequence[Worker], shards: int, *, beacon: Digest, task: TaskId, round_: Round
 ) -> tuple[Worker, ...]:
     """
-    Return those that may be leased to: newcomers for an eighth of a round, one shard at least.
+    Return those that may be leased to: newcomers for an eighth of a round, or for what is left.
 
-    Where nobody has delivered yet everybody is new and all may (DESIGN 8: fresh identities must
-    not crowd out those that work).
+    The eighth is exact on average: what does not divide is one more shard in so many rounds, so
+    that newcomers get into small rounds too. Where nobody has a bond all may (DESIGN 8).
     """
-    proven = [each for each in workers if each.proven]
-    if not proven:
+    bonded = [each for each in workers if each.bonded]
+    if not bonded:
         return tuple(workers)
-    key = task + round_.to_bytes(4, "big")
-    fresh = sorted((each for each in workers if not each.proven), key=lambda each: each.node)
-    drawn = shuffle(beacon, NEWCOMER_DOMAIN, key, items=fresh)
-    return (*proven, *drawn[: max(1, shards // NEWCOMERS_SHARE)])
+    key = _key(task, round_)
+    luck = draw(beacon, NEWCOMER_DOMAIN, key, below=NEWCOMERS_SHARE)
+    unwanted = shards - sum(each.rate for each in bonded)
+    room = max((shards + luck) // NEWCOMERS_SHARE, unwanted)
+    fresh = [each for each in workers if not each.bonded]
+    return (*bonded, *_in_order(fresh, NEWCOMER_DOMAIN, beacon, key)[:room])
 
 
 def assign(
@@ -63,14 +69,30 @@ def assign(
     task: TaskId,
     round_: Round,
 ) -> tuple[NodeId, ...]:
-    """Return the miner of each shard; the beacon orders the miners, and so breaks ties."""
+    """
+    Return the miner of each shard: newcomers one each, the bonded by rate.
+
+    Where nobody has a bond all are alike, by rate: the shards have to be leased.
+    """
     assert workers, "a round needs a miner"
-    key = task + round_.to_bytes(4, "big")
-    by_node = sorted(workers, key=lambda each: each.node)
-    ordered = shuffle(beacon, ASSIGN_DOMAIN, key, items=by_node)
-    counts = shares([each.rate for each in ordered], len(shards))
-    table = [each.node for each, count in zip(ordered, counts, strict=True) for _ in range(count)]
-    return tuple(table)
+    ordered = _in_order(workers, ASSIGN_DOMAIN, beacon, _key(task, round_))
+    bonded = [each for each in ordered if each.bonded]
+    fresh = [each for each in ordered if bonded and not each.bonded][: len(shards)]
+    counts = dict.fromkeys((each.node for each in fresh), 1)
+    bonded = bonded or list(ordered)
+    parts = shares([each.rate for each in bonded], len(shards) - len(fresh))
+    counts |= {each.node: part for each, part in zip(bonded, parts, strict=True)}
+    return tuple(each.node for each in ordered for _ in range(counts.get(each.node, 0)))
+
+
+def _key(task: TaskId, round_: Round) -> bytes:
+    return task + round_.to_bytes(4, "big")
+
+
+def _in_order(
+    workers: Sequence[Worker], domain: str, beacon: Digest, key: bytes
+) -> tuple[Worker, ...]:
+    return tuple(sorted(workers, key=lambda each: tagged_hash(domain, beacon, key, each.node)))
 
 
 def shares(rates: Sequence[int], count: int) -> tuple[int, ...]:

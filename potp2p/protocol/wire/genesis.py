@@ -45,6 +45,8 @@ class MoneyParameters:
     auditors_share: PpmField
     burned_share: PpmField
     """Shares of a round's price; they add up to one million."""
+    result_share: PpmField
+    """Part of the auditors' share that validators earn with a round's result."""
     subsidy_floor: AmountField
     """Per block."""
     sponsor_bond: AmountField
@@ -68,6 +70,8 @@ class TrainingParameters:
     parameters_max: CountField
     package_deadline: CountField
     """Blocks within which f+1 validators must attest a package."""
+    miner_deadline: CountField
+    """Blocks that a task waits for a miner that may take its next round."""
     audit_rate: PpmField
     audit_committee: Annotated[int, Uint(VALIDATORS_MAX + 1)]
     audit_deadline: CountField

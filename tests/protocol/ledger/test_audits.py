@@ -6,7 +6,7 @@ import pytest
 
 from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Round, TaskId
+from potp2p.foundation.types import POT, PartsPerMillion, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
@@ -15,6 +15,7 @@ from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, TaskStatus
 from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import (
     Attest,
     AuditCommit,
@@ -43,9 +44,16 @@ EVERY = 1_000_000
 
 def audited_world(**changes: object) -> tuple[LedgerWorld, TaskId]:
     """Return a network that audits everything, with a task just submitted."""
-    world = build_world(change=with_audits(EVERY, **changes))
+    world = build_world(
+        change=lambda genesis: without_result_pay(with_audits(EVERY, **changes)(genesis))
+    )
     world.run(2)
     return world, world.submit(ONE_ROUND)
+
+
+def without_result_pay(genesis: Genesis) -> Genesis:
+    """Return a network whose validators earn by audits alone."""
+    return replace(genesis, money=replace(genesis.money, result_share=PartsPerMillion(0)))
 
 
 def until_drawn(world: LedgerWorld, task: TaskId) -> list[LeasePlace]:

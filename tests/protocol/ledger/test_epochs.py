@@ -125,6 +125,7 @@ def seats(*skipped_until: int) -> tuple[Seat, ...]:
             Height(until),
             Amount(0),
             Height(0),
+            Height(0),
         )
         for place, until in enumerate(skipped_until)
     )

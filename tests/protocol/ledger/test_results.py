@@ -5,15 +5,19 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import MicroNats, Round, ShardIndex, TaskId
+from potp2p.foundation.types import POT, Amount, MicroNats, Round, ShardIndex, TaskId
+from potp2p.protocol.crypto.hashing import sha256
+from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import validator_duties
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, RoundRecord
 from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.genesis import Genesis, GenesisAccount
 from potp2p.protocol.wire.transactions import ResultCommit, RoundResult
 from tests.doubles.ledger_world import (
+    BUDGET,
     RULES,
     LedgerWorld,
     build_world,
@@ -263,3 +267,49 @@ def test_one_block_result_deadline_still_takes_results() -> None:
     task = world.submit(replace(RULES, rounds=replace(RULES.rounds, result_deadline=1)))
     world.run_until(lambda: world.task(task).round == 1)
     assert world.task(task).losses == (MicroNats(1_900_000),)
+
+
+def settled(world: LedgerWorld, task: TaskId) -> list[int]:
+    """Return what each validator was paid once a task is settled."""
+    world.run_until(lambda: world.task(task).escrow == 0)
+    return [world.account(each).balance for each in world.validators]
+
+
+def test_those_that_found_the_result_in_time_share_a_tenth_of_the_auditors_share() -> None:
+    # At a rate of one in a million nobody is audited: what validators get is for results.
+    world = build_world(change=with_large_bonds)
+    late = world.validators[3]
+    world.silent = lambda node, action: node == late.node_id and isinstance(action, ResultCommit)
+    world.run(2)
+    task = world.submit()
+    balances = settled(world, task)
+    assert not any(each.audited for each in world.receipts)
+    share = BUDGET * 20 // 100 // 10
+    assert balances == [share // 3, share // 3, share // 3, 0]
+
+
+def test_pay_of_results_comes_out_of_what_auditors_would_get() -> None:
+    world = build_world(change=with_audits(1_000_000))
+    world.run(2)
+    balances = settled(world, world.submit())
+    assert sum(balances) == pytest.approx(BUDGET * 20 // 100, abs=200)
+    assert sum(each.paid for each in world.receipts) == BUDGET * 75 // 100
+
+
+def test_nobody_is_paid_for_a_result_that_had_no_quorum() -> None:
+    world = build_world(change=with_large_bonds)
+    world.root_of = lambda validator, root: sha256(root + validator)
+    before = world.account(world.client).balance
+    world.run(2)
+    balances = settled(world, world.submit())
+    assert balances == [0, 0, 0, 0]
+    spent = before - world.account(world.client).balance
+    assert spent == BUDGET * 80 // 100, "what auditors did not earn goes back"
+
+
+def with_large_bonds(genesis: Genesis) -> Genesis:
+    """Bond the miners so highly that hardly one contribution in a million is audited."""
+    rigs = [key_pair(f"miner {number}").node_id for number in range(3)]
+    rich = [GenesisAccount(account_of(rig), Amount(0), Amount(10**6 * POT)) for rig in rigs]
+    accounts = tuple(sorted((*genesis.accounts, *rich), key=lambda each: each.account))
+    return with_audits(1)(replace(genesis, accounts=accounts))

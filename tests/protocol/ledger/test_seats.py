@@ -424,9 +424,7 @@ def test_auditor_that_lost_its_seat_finishes_its_audit() -> None:
         node == leaver.node_id and isinstance(action, AuditCommit | RevealAudit)
     )
     task = world.submit(RULES)
-    world.run_until(
-        lambda: bool(audit_duties(world.state, leaver.node_id))
-    )
+    world.run_until(lambda: bool(audit_duties(world.state, leaver.node_id)))
     assert world.state.chain().epoch == 0
     world.run_until(lambda: world.state.chain().epoch == 1)
     assert leaver.node_id not in world.seated()

@@ -292,7 +292,7 @@ def test_client_may_be_a_miner_of_its_own_task() -> None:
 def test_rounds_wait_while_too_many_of_them_are_under_audit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("potp2p.protocol.ledger.rounds.ROUNDS_OPEN_MAX", 2)
+    monkeypatch.setattr("potp2p.protocol.ledger.leasing.ROUNDS_OPEN_MAX", 2)
     world = ready_world(change=with_audits(1_000_000, audit_deadline=12))
     away = world.validators[0].node_id
     world.silent = lambda node, action: node == away and type(action).__name__ == "AuditCommit"
