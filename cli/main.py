@@ -12,12 +12,14 @@ from cli.commands import (
     certificate,
     chain,
     devnet,
+    explain,
     init,
     simulate,
     start,
     status,
     task,
     validator,
+    verify,
     wallet,
 )
 from cli.exits import ExitCode, exit_code_of, line_of, root_cause
@@ -43,6 +45,8 @@ application.add_typer(task.application, name="task")
 application.add_typer(certificate.application, name="certificate")
 application.add_typer(validator.application, name="validator")
 application.add_typer(chain.application, name="chain")
+application.add_typer(explain.application, name="explain")
+application.add_typer(verify.application, name="verify")
 application.add_typer(bench.application, name="bench")
 
 

@@ -13,7 +13,7 @@ from potp2p.client.genesis import chain_id_of, fetch_genesis
 from potp2p.client.session import Client, connect
 from potp2p.foundation.errors import ConfigurationError, PeerError
 from potp2p.foundation.types import AccountId, ChainId, Digest
-from potp2p.protocol.crypto.identity import decode_address
+from potp2p.protocol.crypto.identity import KeyPair, decode_address
 from potp2p.settings.configuration import load_configuration
 from potp2p.settings.keys import load_key
 from potp2p.settings.paths import NodePaths, node_paths
@@ -81,6 +81,13 @@ def wallet_key(access: Access) -> bytes:
     if not access.key_path.exists():
         raise ConfigurationError(f"{access.key_path}: no key here; potp2p wallet new makes one")
     return load_key(access.key_path)
+
+
+def node_account(access: Access, instead: str) -> AccountId:
+    """Return the account of the node that lives in the data folder."""
+    if not access.paths.identity.exists():
+        raise ConfigurationError(f"{access.paths.identity}: no node lives here; give {instead}")
+    return KeyPair.from_secret(load_key(access.paths.identity)).account
 
 
 def bootstrap_of(access: Access) -> tuple[str, ...]:

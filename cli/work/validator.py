@@ -6,7 +6,7 @@ import trio
 
 from cli.output import print_document, print_lines, say
 from cli.work.confirm import confirm
-from cli.work.identity import Access, client_of, read_address, wallet_key
+from cli.work.identity import Access, client_of, node_account, read_address, wallet_key
 from potp2p.client.session import Client
 from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
 from potp2p.foundation.errors import ConfigurationError
@@ -107,7 +107,11 @@ def bond_money(  # what its flags say
     json_output: bool,
 ) -> None:
     """Quote, confirm, lock, and wait until it stands on the chain."""
-    beneficiary = _own_node(access) if validator is None else read_address(validator)
+    beneficiary = (
+        node_account(access, "--validator ADDRESS")
+        if validator is None
+        else read_address(validator)
+    )
     amount, fee = _some(amount_text), parse_amount(fee_text)
     secret = wallet_key(access)
     confirm(
@@ -198,15 +202,6 @@ def _some(text: str) -> Amount:
     if not amount:
         raise ConfigurationError(f"amount {text!r}: nothing to lock or to ask for")
     return amount
-
-
-def _own_node(access: Access) -> AccountId:
-    """Return the account of the node that lives in the data folder."""
-    if not access.paths.identity.exists():
-        raise ConfigurationError(
-            f"{access.paths.identity}: no node lives here; give --validator ADDRESS"
-        )
-    return KeyPair.from_secret(load_key(access.paths.identity)).account
 
 
 def _bond_key(access: Access) -> bytes:

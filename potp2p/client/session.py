@@ -275,7 +275,7 @@ class Client:
                 f"{format_amount(cost)} POT"
             )
         encoded = sign_paid_transaction(self.keys, self.trust.chain_id, before.nonce, fee, action)
-        await self._hand_over(encoded)
+        await self.hand_over(encoded)
         with trio.move_on_after(INCLUSION_SECONDS):
             while True:
                 if (await self.account(self.keys.account)).nonce > before.nonce:
@@ -285,7 +285,8 @@ class Client:
             f"not on the chain after {INCLUSION_SECONDS:.0f} s; the transaction may still come"
         )
 
-    async def _hand_over(self, encoded: bytes) -> None:
+    async def hand_over(self, encoded: bytes) -> None:
+        """Give a transaction to more than a third of the validators, or to whoever takes it."""
         taken, failure = 0, ""
         for peer in dict.fromkeys((*self.validators, *self.network.directory.peers())):
             try:

@@ -1,0 +1,289 @@
+"""Receipts in words: why a contribution was paid, not paid or slashed, and every step before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from potp2p.foundation.amounts import CURRENCY, format_amount
+from potp2p.foundation.committee import weak_quorum
+from potp2p.foundation.types import NodeId
+from potp2p.protocol.crypto.identity import account_of, encode_address
+from potp2p.protocol.ledger.audit_records import (
+    AuditPhase,
+    AuditReason,
+    ChallengeRecord,
+    Conduct,
+    Escalation,
+    Penalty,
+)
+from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
+from potp2p.protocol.ledger.records import LeaseStatus
+from potp2p.protocol.verification.verdict import MeasureKind, Verdict
+
+PPM: Final = 1_000_000
+MEASURES: Final = {
+    MeasureKind.OVERALL: "distance over all parameters",
+    MeasureKind.TENSOR: "largest distance of one tensor",
+    MeasureKind.EXPONENTS: "exponents of the payload",
+    MeasureKind.TRACE_LENGTH: "length of the trace",
+    MeasureKind.TRACE_LOSS: "loss of a micro-batch",
+    MeasureKind.TRACE_NORM: "gradient norm of a micro-batch",
+    MeasureKind.LOSS_BEFORE: "claimed loss before training",
+    MeasureKind.LOSS_AFTER: "claimed loss after training",
+}
+VERDICTS: Final = {
+    Verdict.PASS: "honest",
+    Verdict.VOID: "void: between one tolerance and three",
+    Verdict.FAIL: "failed",
+}
+REASONS: Final = {
+    AuditReason.DRAWN: "drawn by its probability",
+    AuditReason.FLAGGED: "the screens suspect it: it repeats another payload or opposes the rest",
+    AuditReason.DIVERGED: "it claims that its loss was not finite",
+    AuditReason.UNCOVERED: "the bond does not cover the pay",
+    AuditReason.CHALLENGED: "not drawn, but challenged",
+}
+ESCALATIONS: Final = {
+    Escalation.NO_AUDITOR: "nobody could be drawn",
+    Escalation.ABSENT: "an auditor stayed away, and nobody took its place",
+    Escalation.UNOPENED: "an auditor committed and did not open",
+    Escalation.SPLIT: "auditors disagree",
+    Escalation.CHALLENGE: "somebody bonded disputes the ruling",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended, or what it waits for: a stable code and one line."""
+
+    code: str
+    """paid, not_paid, slashed or open."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened; None where no height is known."""
+
+    height: int | None
+    text: str
+
+
+def outcome_of(receipt: Receipt) -> Outcome:
+    """Return the one line that matters."""
+    if not receipt.height:
+        return Outcome("open", f"open: {_what_is_awaited(receipt)}")
+    match receipt.kind:
+        case ReceiptKind.PAID:
+            kept = f", {pot(receipt.bonded)} of it kept as bond" if receipt.bonded else ""
+            return Outcome("paid", f"paid {pot(receipt.paid)} at height {receipt.height}{kept}")
+        case ReceiptKind.MISSED:
+            return Outcome("not_paid", f"not paid: {_why_missed(receipt)}")
+        case ReceiptKind.VOID:
+            return Outcome("not_paid", f"not paid and not slashed: {_why_void(receipt)}")
+        case ReceiptKind.REJECTED:
+            return _rejected(receipt)
+        case _:
+            assert_never(receipt.kind)
+
+
+def _why_missed(receipt: Receipt) -> str:
+    if receipt.claim is None:
+        return "no claim came in time"
+    needed = weak_quorum(receipt.judges)
+    if receipt.attested >= needed:
+        return "the miner was banned before the set was fixed"
+    return f"{receipt.attested} validators attested the payload, {needed} were needed"
+
+
+def _why_void(receipt: Receipt) -> str:
+    if receipt.dropped:
+        return "another contribution of the round claimed the same payload first"
+    audit = receipt.audit
+    if audit is None or audit.final is Verdict.PASS:
+        return "all open pay of the miner was forfeited when another contribution was rejected"
+    worst = _worst(audit)
+    if worst is not None and worst.verdict is Verdict.VOID:
+        return f"{finding(worst)}: too far off to pass, too close to fail"
+    if audit.judges:
+        return "no quorum of validators agreed on a verdict"
+    return "the audit found no verdict"
+
+
+def _rejected(receipt: Receipt) -> Outcome:
+    audit = receipt.audit
+    assert audit is not None, "nothing is rejected without an audit"
+    slashed = 0 if audit.penalty is None else audit.penalty.taken
+    cost = f"slashed {pot(slashed)}" if slashed else "not paid, nothing left to slash"
+    if not audit.opened:
+        since = audit.escalated or audit.revealed
+        why = f"the trace was not opened in time (asked for at height {since})"
+    else:
+        worst = _worst(audit)
+        why = "the replay differs" if worst is None else finding(worst)
+    return Outcome("slashed", f"{cost} and banned: {why}")
+
+
+def _what_is_awaited(receipt: Receipt) -> str:
+    audit = receipt.audit
+    if audit is not None and audit.phase is not AuditPhase.FINAL:
+        return f"{_phase(audit)}, until height {audit.deadline} at the latest"
+    match receipt.status:
+        case LeaseStatus.OPEN:
+            return "no claim yet"
+        case LeaseStatus.CLAIMED:
+            needed = weak_quorum(receipt.judges)
+            return f"attested by {receipt.attested} validators, {needed} are needed"
+        case LeaseStatus.ACCEPTED | LeaseStatus.AUDITED:
+            return "in the round's set, audits are not drawn yet"
+        case LeaseStatus.PASSED:
+            return "honest or not drawn; paid once its round is settled"
+        case LeaseStatus.MISSED:
+            return f"not to be paid: {_why_missed(receipt)}"
+        case LeaseStatus.VOID:
+            return f"not to be paid: {_why_void(receipt)}"
+        case LeaseStatus.REJECTED:
+            return _rejected(receipt).text
+        case _:
+            assert_never(receipt.status)
+
+
+def _phase(audit: AuditReceipt) -> str:
+    match audit.phase:
+        case AuditPhase.COMMIT:
+            return "under audit, the auditors replay"
+        case AuditPhase.REVEAL:
+            return "under audit, miner and auditors open"
+        case AuditPhase.WINDOW:
+            assert audit.provisional is not None
+            return f"ruled {VERDICTS[audit.provisional]}, open to a challenge"
+        case AuditPhase.COMMIT_ALL:
+            return "all validators replay"
+        case AuditPhase.REVEAL_ALL:
+            return "all validators open"
+        case AuditPhase.FINAL:
+            return "ruled"
+        case _:
+            assert_never(audit.phase)
+
+
+def steps_of(receipt: Receipt) -> Iterator[Step]:
+    """Yield everything that happened, in order."""
+    yield Step(receipt.started, f"leased to {address(receipt.miner)}")
+    claim = receipt.claim
+    if claim is not None:
+        losses = f"loss {claim.loss_before / PPM:.4f} -> {claim.loss_after / PPM:.4f}"
+        said = "says that it diverged" if claim.diverged else losses
+        yield Step(claim.height, f"claimed payload {claim.payload.hex()[:16]}, {said}")
+    if receipt.fixed:
+        inside = receipt.status is not LeaseStatus.MISSED
+        place = "in the round's set" if inside else "not in the round's set"
+        yield Step(receipt.fixed, f"attested by {receipt.attested} validators: {place}")
+    if receipt.dropped:
+        yield Step(None, "taken out of the set: it repeats an earlier payload")
+    if receipt.score:
+        yield Step(None, f"score {receipt.score}, lottery weight {pot(receipt.weight)}")
+    if receipt.audit is not None:
+        yield from _audit_steps(receipt, receipt.audit)
+    elif receipt.probability:
+        yield Step(None, f"not drawn for an audit, whose probability was {share(receipt)}")
+    if receipt.height:
+        yield Step(receipt.height, f"settled: {outcome_of(receipt).text}")
+
+
+def _audit_steps(receipt: Receipt, audit: AuditReceipt) -> Iterator[Step]:
+    chance = f" ({share(receipt)})" if audit.reason is AuditReason.DRAWN else ""
+    yield Step(audit.drawn, f"audited: {REASONS[audit.reason]}{chance}")
+    for line in audit.auditors:
+        yield Step(None, f"auditor {address(line.auditor)}: {report(line)}")
+    if audit.revealed or audit.escalated:
+        word = "opened its trace" if audit.opened else "did not open its trace"
+        if audit.opened or audit.phase is AuditPhase.FINAL:
+            yield Step(audit.revealed or audit.escalated, f"the miner {word}")
+    if audit.provisional is not None:
+        yield Step(audit.ruled, f"ruling: {VERDICTS[audit.provisional]}")
+    if audit.challenge is not None:
+        yield Step(
+            audit.challenge.height, _challenge(audit.challenge, over=audit.final is not None)
+        )
+    if audit.escalation is not None:
+        yield Step(audit.escalated, f"all validators replay: {ESCALATIONS[audit.escalation]}")
+    for line in audit.judges:
+        yield Step(None, f"validator {address(line.auditor)}: {report(line)}")
+    if audit.final is not None:
+        yield Step(audit.closed, f"final ruling: {VERDICTS[audit.final]}")
+    for whose, penalty in (("the miner", audit.penalty), ("lying auditors", audit.liars)):
+        if penalty is not None:
+            yield Step(audit.closed, _penalty(whose, penalty))
+
+
+def _challenge(challenge: ChallengeRecord, *, over: bool) -> str:
+    expects = "a failure" if challenge.expects_fail else "an honest result"
+    stake = f"stake {pot(challenge.stake)}"
+    end = "" if not over else ", lost" if challenge.lost else ", returned"
+    return f"challenged by {address(challenge.challenger)}, who expects {expects} ({stake}{end})"
+
+
+def _penalty(whose: str, penalty: Penalty) -> str:
+    rewarded = ", ".join(address(node) for node in penalty.rewarded)
+    reward = f", {pot(penalty.reward)} each to {rewarded}" if penalty.rewarded else ""
+    left = penalty.taken - penalty.burned - penalty.reward * len(penalty.rewarded)
+    return (
+        f"slashed {whose} by {pot(penalty.taken)}: {pot(penalty.burned)} burned{reward}, "
+        f"{pot(left)} to the task"
+    )
+
+
+def report(line: ReportLine) -> str:
+    """Return what an auditor did, in words."""
+    if line.conduct is Conduct.ABSENT:
+        return "stayed away"
+    if line.conduct is Conduct.SILENT:
+        return "committed and did not open"
+    if line.verdict is None:
+        return "committed" if line.committed else "has not committed"
+    lie = "; slashed: the final ruling says otherwise" if line.conduct is Conduct.LIED else ""
+    return f"{finding(line)}{lie}"
+
+
+def finding(line: ReportLine) -> str:
+    """Return a verdict with the number that decided it."""
+    assert line.verdict is not None
+    assert line.measure is not None
+    what = MEASURES[line.measure]
+    if not line.tolerance:
+        return f"{VERDICTS[line.verdict]}, {what} {'differ' if line.measured else 'fit'}"
+    return (
+        f"{VERDICTS[line.verdict]}, {what} {percent(line.measured)}, "
+        f"tolerance {percent(line.tolerance)}"
+    )
+
+
+def _worst(audit: AuditReceipt) -> ReportLine | None:
+    """Return the finding that speaks for the ruling: of those that agree with it, the worst."""
+    lines = [
+        line
+        for line in (*audit.judges, *audit.auditors)
+        if line.verdict is not None and line.verdict is audit.final
+    ]
+    return max(lines, key=lambda line: line.measured * PPM // max(line.tolerance, 1), default=None)
+
+
+def share(receipt: Receipt) -> str:
+    """Return the probability of an audit."""
+    return percent(receipt.probability)
+
+
+def percent(ppm: int) -> str:
+    """Return parts per million as a percentage."""
+    return f"{ppm / 10_000:.4g} %"
+
+
+def pot(amount: int) -> str:
+    """Return an amount with its currency."""
+    return f"{format_amount(amount)} {CURRENCY}"
+
+
+def address(node: NodeId) -> str:
+    """Return a node as people name it."""
+    return encode_address(account_of(node))
