@@ -338,3 +338,16 @@ assert BASE_FEE_MAX * TRANSACTION_BYTES_MAX < AMOUNT_BOUND
 
 BLOCK_PAID_TRANSACTIONS_MAX: Final = BLOCK_TRANSACTIONS_MAX // 2
 """Half of a block belongs to free transactions (DESIGN section 5)."""
+
+LINGERING_MAX: Final = 128
+"""Free statements tried again after a block that left them out: some ten milliseconds of work."""
+PRESS_SECONDS_MIN: Final = 0.5
+"""Before a statement that is left out is handed to authors and primaries: gossip comes first."""
+OWN_REFUSAL_SECONDS_MIN: Final = 1.0
+"""Before a primary passes over a body for it: as long again as it was pressed for."""
+REFUSAL_SECONDS_MIN: Final = 2.0
+"""Before others refuse a primary's block for it: four blocks of the devnet, however fast ours."""
+PRESSED_BYTES_MAX: Final = REQUEST_BYTES_MAX // 2
+"""Statements handed over again after one block."""
+
+assert PRESS_SECONDS_MIN < OWN_REFUSAL_SECONDS_MIN < REFUSAL_SECONDS_MIN

@@ -90,7 +90,7 @@ class AuthoringService:
         heard = self._heard_at(height)
         for rank in sorted(heard):
             block = frame_body(heard[rank], frame)
-            if await self._is_sound(block):
+            if await self._may_propose(block):
                 return block
         own = await self._own_body(height, RANK_NONE)
         if own is None:
@@ -115,15 +115,16 @@ class AuthoringService:
             while not (self._heard_height == height and Rank(0) in self._heard):
                 await self._kept.wait()
 
-    async def _is_sound(self, block: Block) -> bool:
+    async def _may_propose(self, block: Block) -> bool:
+        """Tell whether others will vote for a block: it is sound and leaves nothing out."""
         try:
-            await self.chain.verify(block)
+            outcome = await self.chain.verify(block)
         except PeerError as error:
             if error.reason is RejectionReason.TOO_LATE:
                 return False
             self.directory.penalise(block.header.body.author, error)
             return False
-        return True
+        return not outcome.left_out
 
     async def _own_body(self, height: Height, rank: Rank) -> AuthoredBody | None:
         """Return the one body that we sign at a height; None once the height is decided."""
@@ -156,6 +157,7 @@ class AuthoringService:
                 chain.mempool.candidates(),
                 chain.mempool.is_verified,
                 self.transactions_max,
+                chain.overdue.due,
             )
         )
         chain.mempool.refuse(outcome.refused)
@@ -259,7 +261,7 @@ class AuthoringService:
         Execute a body before it binds our vote; what came of it is kept for when it is proposed.
 
         Else any ranked author could make all refuse every honest primary of views 0 to 2, with a
-        body that is well signed and leads nowhere.
+        body that is well signed and leads nowhere, or leaves out what no primary may leave out.
         """
         chain, body = self.chain, authored.body
         try:
@@ -270,10 +272,11 @@ class AuthoringService:
                 body.rank,
                 authored.transactions,
                 chain.mempool.is_verified,
+                chain.overdue.due,
             )
         except PeerError:
             return False
         if outcome.state_root != body.state_root:
             return False
         chain.note_built(body, outcome)
-        return True
+        return not outcome.left_out

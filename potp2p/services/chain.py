@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import trio
 
 from potp2p.foundation.errors import OperatingError, PeerError, RejectionReason
+from potp2p.foundation.limits import LINGERING_MAX
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     ChainId,
@@ -40,6 +41,7 @@ from potp2p.protocol.wire.fields import DigestField, HeightField
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
+from potp2p.services.overdue import Overdue
 from potp2p.services.sealed import verify_parts
 from potp2p.storage.ports import ChainStore
 
@@ -73,6 +75,8 @@ class ChainService:
     """What the operator vouches for: no other block of that height becomes ours."""
     is_behind: bool = False
     """Set while catch-up stores what others decided long ago: news cannot be judged meanwhile."""
+    overdue: Overdue = field(init=False)
+    """What blocks leave out though it is valid."""
     prospects: Prospects = field(init=False)
     head_validators: tuple[NodeId, ...] = field(init=False)
     """The seats that sealed the head: those of its own epoch."""
@@ -84,6 +88,8 @@ class ChainService:
         if stored is not None:
             seal = decode(Seal, stored[1])
             self.require_trusted(seal.height, seal.block_hash)
+        blocks = self.ledger.genesis.consensus.forced_inclusion_blocks
+        self.overdue = Overdue(blocks, trio.current_time)
         self.prospects = self.ledger.prospects(self.head.header)
         # The prospects are of the next height, which may open an epoch with other seats.
         self.head_validators = tuple(seat.node for seat in self.state().chain().seats)
@@ -118,6 +124,7 @@ class ChainService:
                 block.header.body.rank,
                 block.transactions,
                 self.mempool.is_verified,
+                self.overdue.due,
             )
         )
         if outcome.state_root != block.header.body.state_root:
@@ -214,6 +221,15 @@ class ChainService:
         self.bell.ring(head.height)
         if len(self.mempool):
             self.mempool.settle(included)
+        self._try_waiting()
+
+    def _try_waiting(self) -> None:
+        """Tell apart, of what the last block left out, what is valid and what will never be."""
+        waiting = () if self.is_behind else self.mempool.lingering(LINGERING_MAX)
+        answers = self.ledger.trials(self.head.header, waiting) if waiting else ()
+        tried = tuple(zip(waiting, answers, strict=True))
+        self.mempool.refuse((each, error) for each, error in tried if error is not None)
+        self.overdue.turn(self.head.height, (each for each, error in tried if error is None))
 
 
 def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes, bytes]:

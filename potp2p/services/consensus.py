@@ -420,10 +420,10 @@ class ConsensusService:
 
     async def _execute(self, check: CheckBlock) -> None:
         kept = self._shelf.held[check.block_hash]
-        valid = await self.source.check(
+        verdict = await self.source.check(
             kept.block, kept.block_hash, first_proposal=check.first_proposal
         )
-        await self._inbox_out.send(kept.checked(check, valid=valid))
+        await self._inbox_out.send(kept.checked(check, verdict))
 
     async def _finish(self, seal: Seal) -> None:
         """Store the decided block, if it is here, and begin the next height."""

@@ -12,6 +12,7 @@ from potp2p.protocol.ledger.validity import block_hash, seal_hash, transactions_
 from potp2p.protocol.wire.blocks import Block
 from potp2p.protocol.wire.consensus import BlockPush
 from potp2p.protocol.wire.schema import decode
+from potp2p.services.consensus_ports import BlockVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,18 @@ class ShelvedBlock:
         """Where the block wants to be."""
         return self.block.header.body.height
 
-    def checked(self, check: CheckBlock, *, valid: bool) -> BlockChecked:
+    def checked(self, check: CheckBlock, verdict: BlockVerdict) -> BlockChecked:
         """Return the replica's answer to a check, with what the header says."""
         frame = self.block.header.frame
         return BlockChecked(
             check.height,
             self.block_hash,
             check.first_proposal,
-            valid,
+            verdict is not BlockVerdict.BROKEN,
             self.block.header.body.rank,
             frame.primary,
             frame.view,
+            verdict is BlockVerdict.WITHHOLDING,
         )
 
 

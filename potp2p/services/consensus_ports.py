@@ -1,6 +1,7 @@
 """What the consensus service needs from disk and from the chain."""
 
 from collections.abc import Sequence
+from enum import Enum, unique
 from typing import Protocol
 
 from potp2p.foundation.types import Digest, Height, View
@@ -40,14 +41,27 @@ class SafetyRecord(Protocol):
         """Return once the new content would survive a power cut."""
 
 
+@unique
+class BlockVerdict(Enum):
+    """What executing a block came to."""
+
+    BROKEN = "broken"
+    """It breaks a rule."""
+    SOUND = "sound"
+    WITHHOLDING = "withholding"
+    """Sound, but it leaves out what others have waited with for too long."""
+
+
 class BlockSource(Protocol):
     """The chain as consensus sees it: it chooses, executes and stores blocks."""
 
     async def candidate(self, height: Height, view: View) -> Block:
         """Return our choice for a view that we lead: best body heard, or our own, in our frame."""
 
-    async def check(self, block: Block, block_hash: Digest, *, first_proposal: bool) -> bool:
-        """Execute a block on an overlay; False when a rule is broken."""
+    async def check(
+        self, block: Block, block_hash: Digest, *, first_proposal: bool
+    ) -> BlockVerdict:
+        """Execute a block on an overlay."""
 
     async def decided(self, block: Block, seal: Seal) -> HeightStarted:
         """Store a final block durably and return the facts of the next height."""

@@ -8,7 +8,7 @@ interval, since a gossip delivery costs milliseconds of CPU (DESIGN section 10).
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import islice, takewhile, zip_longest
 from typing import Final, assert_never
 
 from potp2p.foundation.errors import PeerError, RejectionReason
@@ -310,6 +310,25 @@ class Mempool:
             key=lambda each: (-each.price, each.arrived),
         )
         return tuple(each.encoded for each in (*free, *_in_nonce_order(paid)))
+
+    def lingering(self, at_most: int) -> tuple[bytes, ...]:
+        """
+        Return free statements that were here before the last block, as many as asked for.
+
+        Each sender's oldest come first, and another sender begins at every height, so that nobody
+        hides another's by leaving many of its own here.
+        """
+        height = self.height()
+        shares = [
+            [each for each in share.pending.values() if each.arrived < height]
+            for room in (Room.OWN, Room.MEMBERS, Room.STRANGERS)
+            for share in self._rooms[room].shares.values()
+        ]
+        shares = [share for share in shares if share]
+        begin = height % len(shares) if shares else 0
+        rows = zip_longest(*shares[begin:], *shares[:begin])
+        waiting = (each.encoded for row in rows for each in row if each is not None)
+        return tuple(islice(waiting, at_most))
 
     def settle(self, included: Iterable[bytes]) -> None:
         """Forget what a block included or made void, and what has waited too long."""

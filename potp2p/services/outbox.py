@@ -5,8 +5,11 @@ A node without a seat hands its statements to a few validators; whoever takes on
 it with the rest of its batch. A statement is said again until its effect stands on the chain.
 """
 
+import contextlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import trio
 
@@ -15,6 +18,7 @@ from potp2p.foundation.limits import (
     GOSSIP_BYTES_MAX,
     HANDS_AT_ONCE_MAX,
     MEMPOOL_TRANSACTIONS_MAX,
+    PRESSED_BYTES_MAX,
     REQUEST_BYTES_MAX,
     SAY_AGAIN_BLOCKS,
     SUBMIT_SECONDS,
@@ -81,6 +85,7 @@ class OutboxService:
             nursery.start_soon(self._listen)
             nursery.start_soon(self._publish)
             nursery.start_soon(self._hand)
+            nursery.start_soon(self._press)
 
     def say(self, action: Free) -> None:
         """Sign a free action and send it on its way, unless that was done a moment ago."""
@@ -171,6 +176,27 @@ class OutboxService:
             for batch in _batches(waiting):
                 await self.gossip.publish(Topic.TRANSACTIONS, encode(TransactionBatch(batch)))
 
+    async def _press(self) -> None:
+        """Hand what blocks leave out to those who write and propose the next ones."""
+        while True:
+            await self.chain.bell.wait_above(self.chain.head.height)
+            prospects, own = self.chain.prospects, self.keys.node_id
+            if not self.chain.overdue.pressing or own not in prospects.nodes:
+                continue
+            primaries = [prospects.nodes[seat] for seat in prospects.primaries]
+            body = encode(Submission(_first_of(self.chain.overdue.pressing)))
+            with trio.move_on_after(SUBMIT_SECONDS):
+                async with trio.open_nursery() as nursery:
+                    for peer in dict.fromkeys((*prospects.ranking, *primaries)):
+                        if peer != own:
+                            nursery.start_soon(self._press_one, peer, body)
+
+    async def _press_one(self, peer: NodeId, body: bytes) -> None:
+        with contextlib.suppress(UnreachableError):
+            await self.streams.request(
+                peer, StreamProtocol.SUBMIT_MANY, body, deadline_seconds=SUBMIT_SECONDS
+            )
+
     async def _hand(self) -> None:
         async with trio.open_nursery() as nursery:
             free_hands = trio.Semaphore(HANDS_AT_ONCE_MAX)
@@ -209,6 +235,13 @@ class OutboxService:
             for peer in targets:
                 nursery.start_soon(give, peer)
         return bool(taken)
+
+
+def _first_of(statements: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return as many as one request may carry: the rest comes with the next block."""
+    sizes = accumulate(len(each) + TRANSACTION_OVERHEAD_BYTES for each in statements)
+    count = sum(size <= PRESSED_BYTES_MAX for size in sizes)
+    return tuple(statements[:count])
 
 
 def _batches(waiting: list[bytes]) -> list[tuple[bytes, ...]]:

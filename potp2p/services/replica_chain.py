@@ -11,6 +11,7 @@ from potp2p.protocol.consensus.events import HeightStarted
 from potp2p.protocol.wire.blocks import RANK_NONE, Block, Seal
 from potp2p.services.authoring import AuthoringService
 from potp2p.services.chain import ChainService
+from potp2p.services.consensus_ports import BlockVerdict
 
 
 @dataclass(slots=True)
@@ -33,18 +34,24 @@ class ReplicaChain:
         assert seat is not None, "only a seat is asked for a block"
         return await self.authoring.candidate(height, view, seat)
 
-    async def check(self, block: Block, _block_hash: Digest, *, first_proposal: bool) -> bool:
-        """Execute a block on an overlay; False when a rule is broken."""
+    async def check(
+        self, block: Block, _block_hash: Digest, *, first_proposal: bool
+    ) -> BlockVerdict:
+        """Execute a block on an overlay."""
         await trio.lowlevel.checkpoint()
         try:
-            await self.chain.verify(block)
+            outcome = await self.chain.verify(block)
         except PeerError as error:
             if error.reason is RejectionReason.TOO_LATE:
-                return False
+                return BlockVerdict.BROKEN
             kind = "proposal" if first_proposal else "prepared block"
             self.say("chain", f"refused a {kind} at {block.header.body.height}: {error}")
-            return False
-        return True
+            return BlockVerdict.BROKEN
+        missing = [each for each in outcome.left_out if each in self.chain.overdue.refusing]
+        if not missing or not first_proposal:
+            return BlockVerdict.SOUND
+        self.say("chain", f"block {block.header.body.height} leaves out {len(missing)} due")
+        return BlockVerdict.WITHHOLDING
 
     async def decided(self, block: Block, seal: Seal) -> HeightStarted:
         """Store a final block durably and return the facts of the next height."""

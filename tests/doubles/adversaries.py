@@ -23,6 +23,7 @@ from potp2p.protocol.wire.exchange import (
 )
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.authoring import AuthoringService
+from potp2p.services.consensus_ports import BlockVerdict
 from potp2p.services.replica_chain import ReplicaChain
 from potp2p.training.commands import Aggregate, Replay
 from potp2p.training.reports import Aggregated, Replayed
@@ -50,10 +51,12 @@ class _Credulous(ReplicaChain):
 
     __slots__ = ()
 
-    async def check(self, block: Block, _block_hash: Digest, *, first_proposal: bool) -> bool:
+    async def check(
+        self, block: Block, _block_hash: Digest, *, first_proposal: bool
+    ) -> BlockVerdict:
         del block, first_proposal
         await trio.lowlevel.checkpoint()
-        return True
+        return BlockVerdict.SOUND
 
 
 def propose_wrong_roots_and_vote_for_anything(machine: Machine) -> None:

@@ -34,6 +34,7 @@ from potp2p.protocol.wire.blocks import (
 )
 from potp2p.services.consensus import ConsensusService
 from potp2p.services.consensus_guard import SigningGuard
+from potp2p.services.consensus_ports import BlockVerdict
 from potp2p.simulation.disks import MemoryJournal, MemoryRecord
 from potp2p.simulation.network import MemoryHub, MemoryNetwork
 
@@ -111,14 +112,17 @@ class MemoryChain:
             state_root=self.state_root,
         )
 
-    async def check(self, block: Block, _block_hash: Digest, *, first_proposal: bool) -> bool:
+    async def check(
+        self, block: Block, _block_hash: Digest, *, first_proposal: bool
+    ) -> BlockVerdict:
         """Accept what stands on the head and reproduces the state."""
         del first_proposal
         await trio.lowlevel.checkpoint()
         self.checks += 1
         body, facts = block.header.body, self.next_height()
         on_head = (body.height, body.previous_hash) == (facts.height, facts.head_hash)
-        return on_head and body.state_root == NOTHING
+        sound = on_head and body.state_root == NOTHING
+        return BlockVerdict.SOUND if sound else BlockVerdict.BROKEN
 
     async def decided(self, block: Block, seal: Seal) -> HeightStarted:
         """Store a block."""

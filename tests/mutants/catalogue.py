@@ -333,7 +333,76 @@ MUTANTS: Final = (
         "rank is not looked at",
         "rules",
         RULES,
-        (Edit(CORE + "voting.py", "return at.verdict.rank > at.better_rank", "return False"),),
+        (
+            Edit(
+                CORE + "voting.py",
+                "at.better_rank is not None and at.verdict.rank > at.better_rank",
+                "False",
+            ),
+        ),
+    ),
+    Mutant(
+        "blocks that leave out what is due are voted for",
+        "rules",
+        RULES,
+        (Edit(CORE + "voting.py", "return is_worse or at.verdict.withholds", "return is_worse"),),
+    ),
+    Mutant(
+        "what is due must be in a full block too",
+        "ledger",
+        "tests/protocol/ledger/test_block.py",
+        (
+            Edit(
+                "protocol/ledger/batch.py",
+                "        if not self._has_room(transaction, encoded):\n            return False\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "others are refused before they are told",
+        "service",
+        "tests/services/test_overdue.py",
+        (
+            Edit(
+                "services/overdue.py",
+                "self._older(height, self.blocks, now - REFUSAL_SECONDS_MIN)",
+                "self._older(height, 0, now)",
+            ),
+        ),
+    ),
+    Mutant(
+        "money fills the whole block",
+        "ledger",
+        "tests/protocol/ledger/test_block.py",
+        (
+            Edit(
+                "protocol/ledger/batch.py",
+                "and 2 * (self.paid.transactions + 1) <= self.limits.transactions",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "base fee goes to the primary",
+        "ledger",
+        "tests/protocol/ledger/test_block.py",
+        (
+            Edit("protocol/ledger/batch.py", "self.tips += fee - burned", "self.tips += fee"),
+            Edit("protocol/ledger/batch.py", "self.burned += burned", "self.burned += 0"),
+        ),
+    ),
+    Mutant(
+        "base fee buys lottery weight",
+        "ledger",
+        "tests/protocol/ledger/test_block.py",
+        (
+            Edit(
+                "protocol/ledger/block.py",
+                "burn(state, batch.burned, by_task=False)",
+                "burn(state, batch.burned, by_task=True)",
+            ),
+        ),
     ),
     Mutant(
         "refusal kept after view 2",

@@ -73,7 +73,7 @@ def test_bytes_of_every_record_are_frozen() -> None:
     *first, height = (encode_record(record) for record in RECORDS)
 
     assert sha256(b"".join(first)).hexdigest() == (
-        "449123a80e5f11a3457f33cbb747bc8632993cb93df23ac2095da19307ad52a0"
+        "859aff9fc450fbc00d9ac866afd656959d0d8c0be64ac07877d70b9585b7a483"
     )
     assert (
         sha256(height).hexdigest()

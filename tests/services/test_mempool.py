@@ -353,3 +353,34 @@ def test_among_paid_statements_the_fee_per_byte_counts() -> None:
     bench.pool.add(large)
     bench.pool.add(small)
     assert bench.pool.candidates() == (small, large)
+
+
+def test_only_free_statements_that_a_block_could_have_had_linger() -> None:
+    bench = Bench()
+    bench.pool.add(ready(1))
+    bench.pool.add(pay(0, 5))
+    assert bench.pool.lingering(9) == ()
+    bench.height += 1
+    bench.pool.add(ready(2))
+    assert bench.pool.lingering(9) == (ready(1),)
+
+
+def test_nobody_hides_what_lingers_behind_many_statements_of_its_own() -> None:
+    bench = Bench()
+    for cycle in range(50):
+        bench.pool.add(ready(cycle))
+    bench.pool.add(ready(1, BORIS))
+    bench.height += 1
+    assert ready(1, BORIS) in bench.pool.lingering(2)
+
+
+def test_each_sender_comes_first_at_some_height() -> None:
+    bench = Bench()
+    senders = [key_of(f"sender {index}") for index in range(5)]
+    for keys in senders:
+        bench.pool.add(ready(1, keys))
+    first = set()
+    for _ in range(5):
+        bench.height += 1
+        first.add(bench.pool.lingering(1)[0])
+    assert len(first) == 5

@@ -99,6 +99,8 @@ class BlockChecked:
     """In the frame: who proposed it first."""
     first_view: ViewField
     """In the frame: where it was proposed first."""
+    withholds: bool = False
+    """It leaves out what we have held for too long though it has room: a refusal, not a fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,12 +70,17 @@ def is_acceptable(at: HeightState) -> bool:
 
 
 def is_refused(at: HeightState) -> bool:
-    """Tell whether a better body was heard in time; only early, never against a certificate."""
-    if at.proposal is None or at.verdict is None or at.better_rank is None:
+    """
+    Tell whether a better body was heard in time, or this one leaves out what it should not.
+
+    Only early and never against a certificate: no refusal can keep a height from its end.
+    """
+    if at.proposal is None or at.verdict is None:
         return False
     if at.view > REFUSAL_VIEW_MAX or at.proposal.certificate is not None:
         return False
-    return at.verdict.rank > at.better_rank
+    is_worse = at.better_rank is not None and at.verdict.rank > at.better_rank
+    return is_worse or at.verdict.withholds
 
 
 def _prepare(at: HeightState) -> list[Effect]:

@@ -53,6 +53,7 @@ from potp2p.protocol.ledger.seats import next_validators, validators_hash
 from potp2p.protocol.ledger.settlement import is_settled, settle_round
 from potp2p.protocol.ledger.state import Overlay, RecordCache, State, StateReader
 from potp2p.protocol.ledger.tasks import decide_package
+from potp2p.protocol.ledger.transition import apply, decode_transaction
 from potp2p.protocol.ledger.tree import NodeReader, updating
 from potp2p.protocol.wire.blocks import RANK_NONE, Frame, Header
 from potp2p.protocol.wire.certificates import CERTIFICATE_DOMAIN, Certificate
@@ -73,6 +74,8 @@ class Outcome:
     settled: tuple[SettledRound, ...]
     included: tuple[bytes, ...]
     refused: tuple[tuple[bytes, PeerError], ...]
+    left_out: tuple[bytes, ...] = ()
+    """Of what the caller called due: not in the block, though it has room and would still apply."""
     records: Mapping[bytes, object] = field(default_factory=dict[bytes, object])
     """The decoded form of the state's writes."""
 
@@ -209,6 +212,7 @@ class Ledger:
         candidates: Sequence[bytes],
         verified: Verified,
         transactions_max: int = BLOCK_TRANSACTIONS_MAX,
+        due: Sequence[bytes] = (),
     ) -> Slices:
         """Put a block together in slices."""
         return self._run(
@@ -219,6 +223,7 @@ class Ledger:
             candidates,
             verified,
             strict=False,
+            due=due,
             transactions_max=transactions_max,
         )
 
@@ -230,9 +235,10 @@ class Ledger:
         rank: Rank,
         transactions: Sequence[bytes],
         verified: Verified,
+        due: Sequence[bytes] = (),
     ) -> Outcome:
         """Check a block: raise PeerError if any of its transactions does not apply."""
-        return whole(self.executing(parent, height, author, rank, transactions, verified))
+        return whole(self.executing(parent, height, author, rank, transactions, verified, due))
 
     def executing(  # noqa: PLR0913
         self,
@@ -242,9 +248,21 @@ class Ledger:
         rank: Rank,
         transactions: Sequence[bytes],
         verified: Verified,
+        due: Sequence[bytes] = (),
     ) -> Slices:
         """Check a block in slices."""
-        return self._run(parent, height, author, rank, transactions, verified, strict=True)
+        return self._run(parent, height, author, rank, transactions, verified, strict=True, due=due)
+
+    def trials(
+        self, parent: Header | None, statements: Sequence[bytes]
+    ) -> tuple[PeerError | None, ...]:
+        """Return why each statement, for itself, does not apply above a block; None: it does."""
+        state = self.state()
+        revealer = None if parent is None else state.chain().seats[parent.frame.primary].node
+        height = self._open(state, parent)
+        author = state.chain().seats[0].node
+        context = BlockContext(self.chain_id, self.genesis, height, author, RANK_NONE, revealer)
+        return tuple(_trial(state, context, encoded) for encoded in statements)
 
     def _open(self, state: State, parent: Header | None) -> Height:
         """Do what comes before a block's transactions; returns its height."""
@@ -265,6 +283,7 @@ class Ledger:
         verified: Verified,
         *,
         strict: bool,
+        due: Sequence[bytes],
         transactions_max: int = BLOCK_TRANSACTIONS_MAX,
     ) -> Slices:
         state = self.state()
@@ -283,6 +302,7 @@ class Ledger:
                 batch.take(encoded)
             else:
                 batch.offer(encoded)
+        left_out = batch.left_out(due)
         _pay_author(state, context, batch.tips)
         _burn_base_fees(state, context, batch)
         settled = _do_duties(state, context)
@@ -298,8 +318,17 @@ class Ledger:
             settled=settled,
             included=tuple(batch.included),
             refused=tuple(batch.refused),
+            left_out=left_out,
             records=state.overlay.records(),
         )
+
+
+def _trial(state: State, context: BlockContext, encoded: bytes) -> PeerError | None:
+    try:
+        apply(state.child(), decode_transaction(encoded), context)
+    except PeerError as error:
+        return error
+    return None
 
 
 def whole(slices: Slices) -> Outcome:

@@ -45,6 +45,8 @@ from potp2p.protocol.wire.genesis import (
 from potp2p.protocol.wire.schema import encode
 
 PPM: Final = 1_000_000
+FORCED_INCLUSION_BLOCKS_MIN: Final = 2
+"""After half of them the statement is handed to those who lack it."""
 SPAN_MAX: Final = 1 << 40
 """Blocks; heights plus a span stay below HEIGHT_BOUND."""
 
@@ -156,6 +158,10 @@ def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         ),
         (consensus.lottery_cycles > 0, "no lottery window"),
         (
+            consensus.forced_inclusion_blocks >= FORCED_INCLUSION_BLOCKS_MIN,
+            "blocks are refused before their authors are told why",
+        ),
+        (
             consensus.author_window <= consensus.block_interval or not consensus.block_interval,
             "author window beyond the block interval",
         ),
@@ -234,6 +240,7 @@ DEVNET_CONSENSUS: Final = ConsensusParameters(
     epoch_cycles=5,
     lottery_cycles=10,
     seats_max=SEATS_DEVNET,
+    forced_inclusion_blocks=4,
 )
 DEVNET_MONEY: Final = MoneyParameters(
     validator_bond=Amount(1_000 * POT),

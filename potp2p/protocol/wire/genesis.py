@@ -32,6 +32,8 @@ class ConsensusParameters:
     lottery_cycles: Annotated[int, Uint(1 << 10)]
     """Cycles whose accepted work counts in one draw."""
     seats_max: Annotated[int, Uint(VALIDATORS_MAX + 1)]
+    forced_inclusion_blocks: Annotated[int, Uint(1 << 10)]
+    """A free transaction that was valid for so many blocks is refused to be left out any longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,10 @@ class Authors:
         self._done.add(member.head)
         for rank, author in enumerate(ranking):
             manner = self.random.choice(self.manners)
-            body = Body(member.height, member.head, rank, author, 0, valid=manner != "breaker")
+            lacks = self.faults.forgetful and self.random.random() < 0.5
+            body = Body(
+                member.height, member.head, rank, author, 0, valid=manner != "breaker", lacks=lacks
+            )
             twin = Body(member.height, member.head, rank, author, 1, valid=True)
             for name, delay in self._hearers(manner, members):
                 is_second = manner == "doubler" and name % 2 == 1
@@ -59,9 +62,9 @@ class Authors:
             delay = self.random.randint(interval // 2, 8 * interval)
         return [(name, delay) for name in range(members)]
 
-    def binds(self, body: Body) -> bool:
+    def binds(self, body: Body, *, holds: bool) -> bool:
         """Tell whether a body in time makes a validator refuse worse ones."""
-        return self.binding and (body.valid or self.credulous)
+        return self.binding and (body.valid or self.credulous) and not (holds and body.lacks)
 
     def heard(self, body: Body) -> BetterBodyHeard:
         """Return what the replica is told."""

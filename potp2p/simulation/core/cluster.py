@@ -92,7 +92,7 @@ class Cluster:
         self.trace = array("Q")
         """Every delivery: time, sender, receiver, kind; every decision and crash."""
         self.accused: set[int] = set()
-        self.record = ChainRecord(self.size, self.faults.authors, self.faults.skippers)
+        self.record = ChainRecord(self.size, self.faults)
         twins, timing = sorted(self.faults.twins), BRISK if self.faults.brisk else TIMING
         self.members = [
             Member(name, seat, is_honest=seat not in self.faults.untrusted, timing=timing)
@@ -367,8 +367,9 @@ class Cluster:
             if other is not sender:
                 self.post(member, other, body)
         in_time = self.now <= member.decided_at + TIMING.block_interval // 2
-        if in_time and self.authors is not None and self.authors.binds(body):
-            self.step(member, self.authors.heard(body))
+        authors, holds = self.authors, self.record.holds(member)
+        if in_time and authors is not None and authors.binds(body, holds=holds):
+            self.step(member, authors.heard(body))
 
     def _receive_block(self, member: Member, block_hash: Digest) -> None:
         if block_hash in member.held:

@@ -38,6 +38,8 @@ class Faults:
     """Seats that, as primaries, propose their own body whatever they were sent."""
     authors: bool = False
     """Ranked bodies come: early, late, to few, twice, or broken."""
+    forgetful: bool = False
+    """At each height some hold an overdue statement and refuse what lacks it; others lack it."""
 
     @property
     def untrusted(self) -> frozenset[int]:
@@ -69,4 +71,5 @@ def draw_faults(size: int, random: Random, liars: tuple[str, ...]) -> Faults:
         liars=liable if kind >= 0.85 else frozenset(),
         liar=random.choice(liars) if kind > 0.77 else "",
         authors=some(0.2),
+        forgetful=some(0.25),
     )

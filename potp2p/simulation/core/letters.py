@@ -36,6 +36,8 @@ class Body:
     """An author that signs two bodies of a height numbers them."""
     valid: bool
     """False: well formed and truly signed, but executing it shows another state root."""
+    lacks: bool = False
+    """It leaves an overdue statement out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class BlockFacts:
     primary: int
     view: int
     valid: bool = True
+    lacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

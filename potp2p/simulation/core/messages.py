@@ -87,6 +87,7 @@ def checked(  # noqa: PLR0913  # what a header says
     first_view: int = 0,
     first_proposal: bool = True,
     height: int = FIRST_HEIGHT,
+    withholds: bool = False,
 ) -> BlockChecked:
     """Return the answer to CheckBlock for a block framed by the primary of a view."""
     return BlockChecked(
@@ -97,6 +98,7 @@ def checked(  # noqa: PLR0913  # what a header says
         Rank(rank),
         ValidatorIndex(primary),
         View(first_view),
+        withholds,
     )
 
 

@@ -114,6 +114,47 @@ def test_certified_block_is_executed_again_after_a_refusal_by_rules_of_the_first
     assert cast_of(effects) == [prepare(6, APPLE, view=1).statement]
 
 
+def withholding_in(view: int) -> Bench:
+    """Return a replica that judges a choice without a better body, but without what is due."""
+    bench = Bench(start(7, 6))
+    shown = tuple(view_change(signer, view) for signer in range(5)) if view else ()
+    bench.hear(propose(view % 7, APPLE, view=view, view_changes=shown))
+    bench.step(checked(APPLE, rank=0, primary=view % 7, first_view=view, withholds=True))
+    return bench
+
+
+@pytest.mark.parametrize("view", [0, 1, 2])
+def test_block_that_withholds_what_is_due_is_refused_early_whatever_its_rank(view: int) -> None:
+    assert not has_prepared(withholding_in(view))
+
+
+@pytest.mark.parametrize("view", [3, 4, 11])
+def test_block_that_withholds_is_prepared_after_view_2(view: int) -> None:
+    assert has_prepared(withholding_in(view))
+
+
+def test_withholding_block_that_a_quorum_prepared_is_committed() -> None:
+    bench = withholding_in(0)
+
+    effects = bench.hear(*(prepare(signer, APPLE) for signer in range(5)))
+
+    assert cast_of(effects) == [commit(6, APPLE).statement]
+
+
+def test_withholding_block_with_a_certificate_is_prepared() -> None:
+    proof = certificate(APPLE, (0, 1, 2, 3, 4))
+    shown = tuple(
+        view_change(signer, 1, certificate=proof if signer == 0 else None) for signer in range(5)
+    )
+    bench = Bench(start(7, 6))
+    bench.hear(propose(0, APPLE))
+    bench.step(checked(APPLE, withholds=True))
+
+    bench.hear(propose(1, APPLE, view=1, view_changes=shown, certificate=proof))
+
+    assert has_prepared(bench)
+
+
 @pytest.mark.parametrize(("primary", "first_view"), [(1, 0), (0, 1), (1, 1)])
 def test_free_choice_in_the_frame_of_another_turn_is_refused(primary: int, first_view: int) -> None:
     bench = Bench(start(4, 3))

@@ -7,7 +7,7 @@ import pytest
 
 from potp2p.foundation.errors import PeerError, RejectionReason
 from potp2p.foundation.limits import BLOCK_TRANSACTIONS_MAX
-from potp2p.foundation.types import Amount, Height
+from potp2p.foundation.types import Amount, Cycle, Height
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.batch import BODY_RESERVE_BYTES, Limits
 from potp2p.protocol.ledger.block import Outcome
@@ -15,7 +15,7 @@ from potp2p.protocol.ledger.keys import account_key, chain_key, lease_key, lease
 from potp2p.protocol.ledger.state import decode_record
 from potp2p.protocol.ledger.tree import prove, verify_proof
 from potp2p.protocol.wire.blocks import RANK_NONE
-from potp2p.protocol.wire.transactions import Transfer, Unbond
+from potp2p.protocol.wire.transactions import Ready, Transfer, Unbond
 from tests.doubles.ledger_world import LedgerWorld, build_world, key_pair
 
 
@@ -178,6 +178,45 @@ def test_who_has_nothing_but_a_bond_gets_it_back_without_a_fee() -> None:
     assert world.account(validator).balance == 0
     world.block(world.paid(validator, Unbond(Amount(1))))
     assert world.account(validator).nonce == 1
+
+
+def left_out(
+    world: LedgerWorld, transactions: Sequence[bytes], due: Sequence[bytes]
+) -> tuple[bytes, ...]:
+    author = world.validators[0].node_id
+    return world.ledger.execute(
+        None, Height(1), author, RANK_NONE, transactions, lambda _: False, due
+    ).left_out
+
+
+def test_what_is_due_is_named_where_a_block_with_room_leaves_it_out(world: LedgerWorld) -> None:
+    first, second = free(world, 2)
+    assert left_out(world, [first], [first, second]) == (second,)
+    assert left_out(world, [first, second], [first, second]) == ()
+
+
+def test_nobody_is_blamed_for_what_has_no_room_or_no_longer_applies(world: LedgerWorld) -> None:
+    first, second = free(world, 2)
+    world.ledger.limits = Limits(transactions=1)
+    assert left_out(world, [first], [second]) == ()
+    world.ledger.limits = Limits()
+    again = world.free(key_pair("rig 0"), Ready(Cycle(7)))
+    assert left_out(world, [first], [again]) == ()
+    assert left_out(world, gifts(world, 1), [second]) == (second,)
+
+
+def test_trials_judge_each_statement_for_itself_and_change_nothing(world: LedgerWorld) -> None:
+    good = free(world, 1)[0]
+    early = world.free(key_pair("rig 0"), Ready(Cycle(0)))
+    before = dict(world.store.records)
+    answers = world.ledger.trials(None, [good, early, b"\x80", good])
+    assert [None if each is None else each.reason for each in answers] == [
+        None,
+        RejectionReason.NOT_FOUND,
+        RejectionReason.MALFORMED,
+        None,
+    ]
+    assert world.store.records == before
 
 
 def test_state_root_proves_every_record_and_the_absence_of_others(world: LedgerWorld) -> None:
