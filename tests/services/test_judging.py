@@ -18,12 +18,10 @@ from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import (
     Action,
     AttestPackage,
-    AuditCommit,
     ResultCommit,
-    RevealAudit,
     RoundResult,
 )
-from potp2p.services.drafts import AUDITS, RESULTS, ResultDraft
+from potp2p.services.drafts import RESULTS, ResultDraft
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Replay
 from potp2p.training.reports import Aggregated, Progress
 from potp2p.workers.ports import WorkerFacts
@@ -170,41 +168,6 @@ async def test_a_device_that_never_began_says_nothing_about_the_package(
         assert device.asked > 1
 
 
-async def test_every_auditor_that_commits_reveals(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_world(tmp_path, audit_rate=1_000_000) as world:
-        _, task = await world.submit(make_rules(rounds=2))
-        await finish(world, task)
-        total = 0
-        for name in VALIDATORS:
-            machine = world.machines[name]
-            commits = statements(world, machine, AuditCommit)
-            assert len(statements(world, machine, RevealAudit)) == len(commits)
-            total += len(commits)
-        assert total == 6 * world.genesis.training.audit_committee
-        state = world.machines["validator-0"].node.chain.state()
-        for name in ("miner-0", "miner-1"):
-            record = state.miner(world.machines[name].keys.account)
-            assert record is not None
-            assert (record.rejected, record.missed) == (0, 0)
-
-
-async def test_no_commitment_leaves_before_its_salt_is_durable(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_world(tmp_path, audit_rate=1_000_000) as world:
-        victim = world.machines["validator-2"]
-        _, task = await world.submit(make_rules(rounds=1))
-        assert victim.workers is not None
-        workers = victim.workers
-        await world.until(lambda: workers.done[Aggregate] > 0)
-        victim.notebook.full = True
-        await finish(world, task)
-        assert workers.done[Replay] > 0
-        assert statements(world, victim, AuditCommit) == []
-
-
 async def test_no_result_is_committed_to_before_it_is_durable(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -275,22 +238,6 @@ async def test_what_the_screens_found_stands_on_the_chain(
 
         await world.until(finished, seconds=120)
         assert found
-
-
-async def test_a_restart_between_commitment_and_reveal_opens_the_same_one(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    async with open_world(tmp_path, audit_rate=1_000_000) as world:
-        _, task = await world.submit(make_rules(rounds=1))
-        victim = world.machines["validator-2"]
-        await world.until(lambda: bool(statements(world, victim, AuditCommit)))
-        notes = {name: victim.notebook.notes[name] for name in victim.notebook.names(AUDITS)}
-        victim.kill()
-        await world.height(victim.node.chain.head.height + 2, "validator-0")
-        world.start(victim)
-        await finish(world, task)
-        assert notes
-        assert len(statements(world, victim, RevealAudit)) == len(notes)
 
 
 async def test_a_validator_attests_only_what_it_holds_and_checked(
