@@ -129,10 +129,14 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     head = stored_head(adapters.chain_store, chain_id)
     ledger = Ledger(genesis, adapters.chain_store, adapters.chain_store, head.state_root)
     bell.ring(head.height)
-    admission = Admission(
-        chain_id, genesis.training.stamp_bits, ledger.state, genesis.money.validator_bond
+    admission = Admission(chain_id, genesis, ledger.state, lambda: bell.height)
+    mempool = Mempool(
+        chain_id,
+        lambda: bell.height,
+        admission.has_standing,
+        admission.base_fee,
+        admission.deadlines,
     )
-    mempool = Mempool(chain_id, lambda: bell.height, admission.has_standing, admission.base_fee)
     chain = ChainService(
         chain_id, ledger, adapters.chain_store, bell, mempool, head, plan.checkpoint
     )

@@ -6,7 +6,7 @@ interval, since a gossip delivery costs milliseconds of CPU (DESIGN section 10).
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile, zip_longest
 from typing import Final, assert_never
@@ -27,13 +27,14 @@ from potp2p.foundation.limits import (
 from potp2p.foundation.types import ChainId, Digest, Height, NodeId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.incentives.fees import base_fee_of
+from potp2p.protocol.ledger.lane import without_trace
 from potp2p.protocol.ledger.transition import (
     decode_transaction,
     is_free,
     statement_id,
     verify_transaction,
 )
-from potp2p.protocol.wire.transactions import TransactionBody
+from potp2p.protocol.wire.transactions import Free, TransactionBody
 from potp2p.services.admission import Room, Standing
 
 KEEP_REASONS: Final = frozenset(
@@ -73,6 +74,8 @@ class Pending:
     ahead: int
     """Nonces of the sender that must be used before this one."""
     arrived: Height
+    action: Free | None
+    """What is free, without its trace."""
 
     @property
     def price(self) -> int:
@@ -218,6 +221,10 @@ class _Contents:
         return leaving
 
 
+def _no_deadlines(actions: Sequence[Free]) -> Sequence[Height]:
+    return [Height(0)] * len(actions)
+
+
 @dataclass(slots=True)
 class Mempool:
     """The one owner of pending transactions."""
@@ -228,6 +235,8 @@ class Mempool:
     """Tells whether the state lets a sender's statement wait at all, and where."""
     base_fee: Callable[[], int] = lambda: 0
     """Per byte of what is paid, in the next block."""
+    deadlines: Callable[[Sequence[Free]], Sequence[Height]] = _no_deadlines
+    """By when free statements must stand."""
     _pending: dict[Digest, Pending] = field(default_factory=dict[Digest, Pending])
     _verified: dict[Digest, bytes] = field(default_factory=dict[Digest, bytes])
     """By SHA-256 of the exact bytes whose signature holds: an id leaves the signature out."""
@@ -262,7 +271,9 @@ class Mempool:
             self._require_fee(body, len(encoded))
         standing = self.has_standing(body)
         if standing is None:
-            raise PeerError(RejectionReason.RATE, "no seat, registration, money or stamp")
+            raise PeerError(
+                RejectionReason.RATE, "no seat, registration, money or stamp, or it fails"
+            )
         new = Pending(
             identifier,
             encoded,
@@ -272,6 +283,7 @@ class Mempool:
             Room.OWN if own and is_free(body.action) else standing.room,
             standing.ahead,
             self.height(),
+            without_trace(body.action) if isinstance(body.action, Free) else None,
         )
         for each in self._rooms[new.room].leaving_for(new, standing.at_most, self._pending):
             self._drop(each.identifier)
@@ -298,13 +310,14 @@ class Mempool:
 
     def candidates(self) -> tuple[bytes, ...]:
         """
-        Return what may go into a block: free ones by age, then paid by fee, in nonce order.
+        Return what may go into a block: free ones by deadline, then paid by fee, in nonce order.
 
-        Among equal fees whoever came first goes first, so that nobody waits for ever.
+        Among equals whoever came first goes first, so that nobody waits for ever.
         """
-        free = sorted(
-            (each for each in self._pending.values() if each.room is not Room.PAID), key=_age
-        )
+        waiting = [each for each in self._pending.values() if each.action is not None]
+        by_when = self.deadlines([each.action for each in waiting if each.action is not None])
+        ranked = zip(by_when, map(_age, waiting), waiting, strict=True)
+        free = [each for *_, each in sorted(ranked, key=lambda row: row[:2])]
         paid = sorted(
             (each for each in self._pending.values() if each.room is Room.PAID),
             key=lambda each: (-each.price, each.arrived),

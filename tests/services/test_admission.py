@@ -26,6 +26,7 @@ from potp2p.protocol.wire.transactions import (
     Action,
     Anchor,
     Bond,
+    CancelTask,
     Challenge,
     Ready,
     RegisterMiner,
@@ -52,7 +53,8 @@ class Bench:
         world = LedgerWorld(genesis, SEATS, (), CLIENT)
         self.chain_id, self.state = world.chain_id, world.state
         self.bond = genesis.money.validator_bond
-        self.admission = Admission(self.chain_id, BITS, lambda: self.state, self.bond)
+        rules = replace(genesis, training=replace(genesis.training, stamp_bits=BITS))
+        self.admission = Admission(self.chain_id, rules, lambda: self.state, lambda: Height(1))
 
     def give(self, keys: KeyPair, *, balance: int = 0, nonce: int = 0, bond: int = 0) -> None:
         record = replace(NOBODY, balance=Amount(balance), nonce=nonce, bond=Amount(bond))
@@ -99,7 +101,16 @@ def test_who_has_no_money_waits_nowhere_even_for_nothing() -> None:
     bench = Bench()
     assert bench.room(RIG, Unbond(Amount(1))) is None
     bench.give(RIG, balance=1)
-    assert bench.room(RIG, Unbond(Amount(1))) is Room.PAID
+    assert bench.room(RIG, Transfer(TO, Amount(1))) is Room.PAID
+
+
+def test_a_paid_statement_that_would_fail_next_waits_nowhere_and_a_later_one_may() -> None:
+    bench = Bench()
+    bench.give(RIG, balance=100)
+    cancel = CancelTask(TaskId(sha256(b"no such task")))
+    assert bench.room(RIG, cancel) is None
+    assert bench.room(RIG, Unbond(Amount(1))) is None
+    assert bench.room(RIG, cancel, nonce=1) is Room.PAID, "what comes before may make it right"
 
 
 def test_who_has_only_a_bond_may_ask_for_it_back() -> None:

@@ -1,6 +1,6 @@
 """The pool takes what could be executed, in bounds, and forgets what is over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -24,7 +24,14 @@ from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.transition import sign_paid_transaction, sign_transaction
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import Attest, Ready, Transaction, TransactionBody, Transfer
+from potp2p.protocol.wire.transactions import (
+    Attest,
+    Free,
+    Ready,
+    Transaction,
+    TransactionBody,
+    Transfer,
+)
 from potp2p.services import mempool as module
 from potp2p.services.admission import Room, Standing
 from potp2p.services.mempool import Bounds, Mempool
@@ -384,3 +391,18 @@ def test_each_sender_comes_first_at_some_height() -> None:
         bench.height += 1
         first.add(bench.pool.lingering(1)[0])
     assert len(first) == 5
+
+
+def test_free_statements_come_by_deadline_then_by_age_and_before_what_is_paid() -> None:
+    bench = Bench()
+
+    def deadlines(actions: Sequence[Free]) -> list[Height]:
+        return [Height(each.cycle) if isinstance(each, Ready) else Height(99) for each in actions]
+
+    bench.pool.deadlines = deadlines
+    bench.pool.add(pay(0, 500))
+    bench.pool.add(ready(7))
+    bench.height += 1
+    bench.pool.add(ready(3))
+    bench.pool.add(ready(7, BORIS))
+    assert bench.pool.candidates() == (ready(3), ready(7), ready(7, BORIS), pay(0, 500))
