@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.mutants.judgement import JUDGEMENT
 from tests.mutants.planting import Edit, Mutant
 
 CORE: Final = "protocol/consensus/"
@@ -470,18 +471,6 @@ MUTANTS: Final = (
         ),
     ),
     Mutant(
-        "draw over primaries fewer than f + 1",
-        "ledger",
-        "tests/protocol/ledger/test_draws.py",
-        (
-            Edit(
-                "protocol/ledger/audits.py",
-                "if len(record.revealers) >= weak_quorum(len(state.chain().seats)):",
-                "if len(record.revealers) >= 1:",
-            ),
-        ),
-    ),
-    Mutant(
         "frame executed at its own height",
         "ledger",
         "tests/protocol/ledger/test_epochs.py tests/protocol/ledger/test_transfers.py",
@@ -532,4 +521,5 @@ MUTANTS: Final = (
             ),
         ),
     ),
+    *JUDGEMENT,
 )
