@@ -28,8 +28,26 @@ height on, within the f that may be left out, and goes first at the epoch's end.
 bodies cost rank, weight and leases, not its bond. Evidence has no byte cap of its own: it is
 bounded by offences, and each costs a block two signature checks.
 
-Left out of this first form, behind the final seams (DESIGN section 15): commit-reveal of round
-results, bonds from pay, forced inclusion, base fee, auditors other than validators, escalation and
-the replacement of an absent auditor (both leave a contribution void), the second lease of a shard
-at half time.
+Draws and what they are over (each set is fixed before the last f + 1 different primaries revealed):
+- authors of a height: weights frozen as the cycle opens, of results that were final before the last
+  f + 1 reveals in front of their booking (booking.py, epochs.py); beacon of the last block.
+- leases of a round: miners by what they said (offer, ready, a bond that came to suffice) below
+  `drawable_below` (seats.py, miners.py, leasing.py); beacon of the last block. Each stands by a hash
+  of its own key, so that nobody draws again by bringing or withdrawing one of its own.
+- audits of a round: its set, with every probability, as it was fixed; the first beacon after f + 1
+  further reveals, kept until the result is there (audits.py).
+- auditors of a contribution: bonds, classes and payouts as the last cycle opened (auditors.py); the
+  same beacon, and for a replacement that of the last block.
+Zeros that a seat without anchor shows are no reveal in any of them.
+
+Results (results.py). Commitments to a result end before anyone may show one, not with the first that
+is shown: in between, whoever writes a block could let a copy in. Who shows one late is counted and
+earns nothing; the share goes to those whose results made the quorum.
+
+Newcomers (miners.py, leasing.py). An eighth of a round is kept exact on average: what does not
+divide is one shard more in some rounds. Where no miner has a bond they take all. A record without
+bond is dropped after two epochs away, or for another when the list is full, its ban with it: a
+fresh key costs as little.
+
+Left out of this form: the second lease of a shard at half time.
 """

@@ -90,7 +90,7 @@ def _end_commits(
     if audit.replaced:
         return escalate(state, context, place, audit, Escalation.ABSENT)
     before = tuple(each.auditor for each in audit.auditors)
-    fresh = call_auditors(state, context, place, len(missing), before)
+    fresh = call_auditors(state, context, place, state.chain().beacon, len(missing), before)
     if len(fresh) < len(missing):
         return escalate(state, context, place, audit, Escalation.ABSENT)
     return replace(

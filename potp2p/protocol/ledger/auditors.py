@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from potp2p.foundation.types import AccountId, Amount, Cycle, NodeId
+from potp2p.foundation.types import AccountId, Amount, Cycle, Digest, NodeId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import (
     EVERY_CLASS,
@@ -81,10 +81,11 @@ def sponsor_of(state: State, account: AccountId, genesis: Genesis) -> AccountId 
     return record.backer
 
 
-def call_auditors(
+def call_auditors(  # noqa: PLR0913  # the draw and everything that it depends on
     state: State,
     context: BlockContext,
     place: LeasePlace,
+    beacon: Digest,
     committee: int,
     before: tuple[NodeId, ...] = (),
 ) -> tuple[NodeId, ...]:
@@ -93,7 +94,7 @@ def call_auditors(
     genesis = context.genesis
     related = (lease.miner, task.client, *before)
     where = AuditorDraw(
-        state.chain().beacon,
+        beacon,
         *place,
         excluded=frozenset(each for node in related for each in accounts_of(state, node, genesis)),
         busy=_busy(state),

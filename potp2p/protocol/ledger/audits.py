@@ -41,17 +41,22 @@ from potp2p.protocol.wire.transactions import AuditCommit, RevealAudit, RevealTr
 
 def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
     """
-    Draw a round's audits once its work is over and f + 1 further primaries revealed (DESIGN 8.2).
+    Draw a round's audits with the first beacon after f + 1 further reveals (DESIGN 8.2).
 
-    The set was fixed before any of them revealed; what the screens flagged is known by then.
+    The set and every probability in it were fixed before any of them revealed. The draw waits until
+    the round's work is over and its screens are known, but not its beacon: else a primary that
+    knows the next one could draw again by leaving a result out of its block.
     """
     record = state.round(task_id, round_)
     if record.drawn or record.phase not in (RoundPhase.RESULT, RoundPhase.AUDIT):
         return
-    seen = revealers_since(state, record.revealers, context, record.fixed)
-    record = replace(record, revealers=seen)
-    enough = len(seen) >= weak_quorum(len(state.chain().seats))
-    if enough and record.phase is RoundPhase.AUDIT:
+    if record.draw_beacon == NO_DIGEST:
+        seen = revealers_since(state, record.revealers, context, record.fixed)
+        record = replace(record, revealers=seen)
+        if len(record.revealers) >= weak_quorum(len(state.chain().seats)):
+            record = replace(record, draw_beacon=state.chain().beacon)
+    state.put_round(task_id, round_, record)
+    if record.draw_beacon != NO_DIGEST and record.phase is RoundPhase.AUDIT:
         drawn = tuple(
             row.shard
             for row in record.leases
@@ -69,15 +74,15 @@ def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Ro
 
 def _draw_one(state: State, context: BlockContext, place: LeasePlace) -> bool:
     """Decide about one contribution: an audit, or the word of those who attested it."""
-    lease = state.lease(*place)
-    reason, probability = _why(state, context, place, lease)
+    lease, beacon = state.lease(*place), state.round(place[0], place[1]).draw_beacon
+    reason, probability = _why(state, place, lease)
     lease = replace(lease, probability=probability)
-    if reason is AuditReason.DRAWN and not is_drawn(state.chain().beacon, *place, probability):
+    if reason is AuditReason.DRAWN and not is_drawn(beacon, *place, probability):
         state.put_lease(*place, replace(lease, status=LeaseStatus.PASSED))
         return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
     training = context.genesis.training
-    auditors = call_auditors(state, context, place, training.audit_committee)
+    auditors = call_auditors(state, context, place, beacon, training.audit_committee)
     audit = open_audit(context, reason, auditors)
     if not auditors:
         audit = escalate(state, context, place, audit, Escalation.NO_AUDITOR)
@@ -86,7 +91,7 @@ def _draw_one(state: State, context: BlockContext, place: LeasePlace) -> bool:
 
 
 def _why(
-    state: State, context: BlockContext, place: LeasePlace, lease: LeaseRecord
+    state: State, place: LeasePlace, lease: LeaseRecord
 ) -> tuple[AuditReason, PartsPerMillion]:
     """Return why a contribution may be audited, and with which probability (ppm)."""
     assert lease.claim is not None, "the set holds claims only"
@@ -94,16 +99,24 @@ def _why(
         return AuditReason.FLAGGED, PartsPerMillion(PPM)
     if lease.claim.diverged:
         return AuditReason.DIVERGED, PartsPerMillion(PPM)
-    money = context.genesis.money
+    covered = lease.probability < PPM
+    return AuditReason.DRAWN if covered else AuditReason.UNCOVERED, lease.probability
+
+
+def cover(state: State, context: BlockContext, place: LeasePlace) -> None:
+    """
+    Fix how probable the audit of a contribution is, as its set is fixed.
+
+    Later it could be lowered by who knows the draw, with a bond from just before it.
+    """
+    lease, money = state.lease(*place), context.genesis.money
     bond = free_bond(state.account(account_of(lease.miner)))
     probability = audit_probability(
         base=context.genesis.training.audit_rate,
         at_stake=_at_stake(state, context, place),
         bond=bond * money.slash_share // PPM,
     )
-    return AuditReason.UNCOVERED if probability >= PPM else AuditReason.DRAWN, PartsPerMillion(
-        probability
-    )
+    state.put_lease(*place, replace(lease, probability=PartsPerMillion(probability)))
 
 
 def _at_stake(state: State, context: BlockContext, place: LeasePlace) -> int:

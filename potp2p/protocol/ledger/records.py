@@ -283,6 +283,8 @@ class RoundRecord:
     """Height at which the set was fixed; zero before."""
     revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries that revealed since the set was fixed, until the audits are drawn."""
+    draw_beacon: DigestField
+    """What draws its audits: the first beacon with f+1 secrets since the set was fixed, or none."""
     drawn: bool
     """Audits have been drawn."""
     advanced: bool
@@ -346,4 +348,4 @@ class LeaseRecord:
     audited: bool
     """An audit was drawn for it, or a challenge called for one."""
     probability: PpmField
-    """Of its being drawn, as it was when the draw came; zero before."""
+    """Of its audit, as it was when its set was fixed; zero before."""

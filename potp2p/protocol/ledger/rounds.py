@@ -15,6 +15,7 @@ from potp2p.protocol.incentives.scores import (
     round_scores,
     scaled_weights,
 )
+from potp2p.protocol.ledger.audits import cover
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.leasing import start_round
@@ -136,6 +137,8 @@ def _fix_set(
         drawn=not inside,
     )
     state.put_round(task_id, round_, record)
+    for shard in inside:
+        cover(state, context, (task_id, round_, shard))
     return record
 
 

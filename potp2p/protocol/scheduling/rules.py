@@ -53,6 +53,10 @@ def verify_rules(rules: TaskRules) -> None:
     """Raise PeerError (bad task) unless every number is one that can be trained and replayed."""
     _verify_model(rules.model)
     _verify_batch(rules.mode, rules.model.tolerance, rules.batch)
+    _require(
+        rules.mode is Mode.GRADIENT or rules.model.tolerance is not ToleranceClass.BF16,
+        "low precision in local mode, where honest runs drift apart",
+    )
     samples = rules.batch.steps * rules.batch.micro_batches * rules.batch.micro_batch
     _require(samples <= LEASE_SAMPLES_MAX, f"{samples} samples in a lease")
     _require(

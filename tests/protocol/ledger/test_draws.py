@@ -10,8 +10,9 @@ from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.audit_records import Escalation
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, RoundRecord
+from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.tasks import FinishRule
-from potp2p.protocol.wire.transactions import AuditCommit, Contribute
+from potp2p.protocol.wire.transactions import AuditCommit, Bond, Contribute, RoundResult
 from tests.doubles.ledger_world import BUDGET, RULES, LedgerWorld, build_world, with_audits
 
 EVERY = 1_000_000
@@ -145,3 +146,54 @@ def test_diverged_claim_is_audited_even_where_nothing_else_would_be() -> None:
     assert set(statuses) >= {row.shard for row in leases if row.miner == broken}
     assert set(statuses.values()) == {LeaseStatus.AUDITED}
     assert len(statuses) < len(leases)
+
+
+def drawn_with_result_after(blocks: int) -> tuple[bytes, tuple[int, ...]]:
+    """Return beacon and audits of a round whose result is left out for some blocks."""
+    world = build_world(change=with_audits(300_000))
+    world.run(4)
+    task = world.submit(replace(ONE_ROUND, rounds=replace(ONE_ROUND.rounds, result_deadline=20)))
+    world.silent = lambda _node, action: isinstance(action, RoundResult)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).revealing)
+    world.run_until(lambda: world.state.round(task, Round(0)).draw_beacon != NO_DIGEST)
+    world.run(blocks)
+    world.silent = lambda _node, action: isinstance(action, AuditCommit)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    record = world.state.round(task, Round(0))
+    return record.draw_beacon, record.audits
+
+
+def test_leaving_a_result_out_of_a_block_draws_nothing_again() -> None:
+    first = drawn_with_result_after(0)
+    assert first[1], "something is drawn at this rate"
+    assert [drawn_with_result_after(blocks) for blocks in (1, 2, 5)] == [first] * 3
+
+
+def test_bond_from_after_the_set_was_fixed_lowers_no_probability() -> None:
+    world = build_world(change=lambda genesis: with_audits(120_000)(replace(genesis, sponsor=None)))
+    world.run(4)
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: is_fixed(world.state.round(task, Round(0))))
+    rig = world.miners[0]
+    world.block(world.paid(world.client, Bond(rig.account, Amount(900 * POT))), *world.duties())
+    assert not world.state.round(task, Round(0)).drawn
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    record = world.state.round(task, Round(0))
+    mine = {row.shard for row in record.leases if row.miner == rig.node_id}
+    assert mine <= set(record.audits), "it had no bond when the set was fixed"
+
+
+def test_suspected_contribution_is_audited_whatever_its_bond() -> None:
+    world = build_world(
+        change=lambda genesis: with_audits(1)(
+            replace(genesis, money=replace(genesis.money, sponsor_bond=Amount(300 * POT)))
+        )
+    )
+    world.flagged = b"\x05"
+    world.run(4)
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    assert set(world.state.round(task, Round(0)).audits) >= {0, 2}

@@ -37,9 +37,11 @@ GRADIENT = replace(
     batch=BatchRule(1, 8, 16),
     rounds=replace(LOCAL.rounds, shards_per_round=8),
 )
+LOW = replace(LOCAL, model=replace(LOCAL.model, tolerance=ToleranceClass.BF16))
+LOW_GRADIENT = replace(GRADIENT, model=LOW.model)
 
 
-@pytest.mark.parametrize("rules", [LOCAL, GRADIENT])
+@pytest.mark.parametrize("rules", [LOCAL, GRADIENT, LOW_GRADIENT])
 def test_sensible_rules_pass(rules: TaskRules) -> None:
     verify_rules(rules)
 
@@ -67,6 +69,11 @@ def rounds(rules: TaskRules = LOCAL, **changes: object) -> TaskRules:
         (model(architecture="gpt2"), "gpt2 does not learn to classify"),
         (model(objective=Objective.NEXT_TOKEN), "vit does not learn to next_token"),
         (model(architecture="resnet"), "batch-norm needs tolerance class relu"),
+        (LOW, "low precision in local mode, where honest runs drift apart"),
+        (
+            replace(LOW, mode=Mode.GRADIENT, model=replace(LOW.model, architecture="resnet")),
+            "batch-norm needs tolerance class relu",
+        ),
         (model(parameters=0), "0 parameters"),
         (model(parameters=1 << 39), "549755813888 parameters"),
         (model(threads=0), "0 threads"),

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.foundation.types import Amount
 from potp2p.protocol.scheduling.task_text import TaskText, parse, render
-from tests.protocol.scheduling.test_rules import GRADIENT, LOCAL
+from tests.protocol.scheduling.test_rules import GRADIENT, LOCAL, LOW_GRADIENT
 
 TASK = TaskText("stripes", Amount(12_345_678_901), LOCAL)
 TEXT = render(TASK)
 
 
-@pytest.mark.parametrize("rules", [LOCAL, GRADIENT])
+@pytest.mark.parametrize("rules", [LOCAL, GRADIENT, LOW_GRADIENT])
 def test_what_is_written_is_read_back_exactly(rules: object) -> None:
     task = replace(TASK, rules=rules)  # type: ignore[arg-type]
     assert parse(render(task), "task.toml") == task
