@@ -28,17 +28,19 @@ NORM_FLOOR: Final = 1_000_000
 """Gradient norms below 1e-3 likewise; in units of 1e-9."""
 
 _TOLERANCES: Final = {
-    # Honest: 2.1e-5 / 2.2e-6, with key biases under eps 1e-6 4.9e-4; nearest cheat 3.8 tolerances.
-    (ToleranceClass.SMOOTH, Mode.GRADIENT): Tolerance(1_000, 10_000, 10_000),
+    # Honest beyond half a step: 1 ppm between the instruction sets of a CPU. bfloat16 passed off as
+    # float32 reaches 770 and is caught; TF32, which is switched off, would be void.
+    (ToleranceClass.SMOOTH, Mode.GRADIENT): Tolerance(200, 10_000, 10_000),
     # Honest: at most 7e-4 over the steps of a round; nearest cheat 0.059.
     (ToleranceClass.SMOOTH, Mode.LOCAL): Tolerance(10_000, 50_000, 50_000),
     # Honest: 1.2e-2 / 2.1e-2, thin margin.
     (ToleranceClass.RELU, Mode.GRADIENT): Tolerance(30_000, 100_000, 100_000),
     (ToleranceClass.RELU, Mode.LOCAL): Tolerance(30_000, 100_000, 100_000),
-    # Honest: 8.3e-3 / 1.4e-2 (GPT). Local steps in bf16 drift beyond any use: refused. Its noise is
-    # 2^15 times that of fp32: attention's key biases, whose gradient is nothing else, reach 3e-5 of
-    # the whole norm and differ by all of it between two instruction sets.
-    (ToleranceClass.BF16, Mode.GRADIENT): Tolerance(50_000, 100_000, 50_000, floor=300),
+    # Honest beyond half a step: 970 / 4,000 ppm between instruction sets, and 2,400 / 4,500 from
+    # float32 itself, beyond which no device's bfloat16 lies. Local steps in it drift beyond any
+    # use: refused. Its noise is 2^15 times that of float32: attention's key biases, whose gradient
+    # is nothing else, reach 3e-5 of the whole norm and differ by all of it.
+    (ToleranceClass.BF16, Mode.GRADIENT): Tolerance(10_000, 30_000, 20_000, floor=300),
 }
 
 
