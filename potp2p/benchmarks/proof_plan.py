@@ -6,7 +6,6 @@ from typing import Final
 
 from potp2p.benchmarks.proof_world import WorldPlan
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.limits import ROUNDS_MAX
 from potp2p.foundation.types import POT
 from potp2p.simulation.adversaries.kinds import POISONS, Kind, Place, place_of
 
@@ -14,6 +13,8 @@ PPM: Final = 1_000_000
 QUICK_ROUNDS: Final = 4
 """One to learn from, one to cheat in, and two in which what was convicted meanwhile is over."""
 FULL_ROUNDS: Final = 200
+PROFIT_ROUNDS_MAX: Final = 2_000
+"""Ten times what a full run takes, which is long enough."""
 COST_ROUNDS_QUICK: Final = 6
 COST_ROUNDS: Final = 30
 DEVNET_RATE: Final = 120_000
@@ -60,8 +61,10 @@ class ProofPlan:
 
 def verify_proof_plan(plan: ProofPlan) -> None:
     """Raise ConfigurationError unless a plan can be run."""
-    if plan.rounds is not None and not QUICK_ROUNDS <= plan.rounds <= ROUNDS_MAX:
-        raise ConfigurationError(f"--rounds {plan.rounds}: from {QUICK_ROUNDS} to {ROUNDS_MAX}")
+    if plan.rounds is not None and not QUICK_ROUNDS <= plan.rounds <= PROFIT_ROUNDS_MAX:
+        raise ConfigurationError(
+            f"--rounds {plan.rounds}: from {QUICK_ROUNDS} to {PROFIT_ROUNDS_MAX}"
+        )
     if not plan.kinds:
         raise ConfigurationError("--kinds names no adversary")
 

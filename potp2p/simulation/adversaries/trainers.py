@@ -41,6 +41,8 @@ READ_BYTES: Final = 1 << 16
 MEMORY_BYTES: Final = 8 << 30
 LEASE_SECONDS: Final = 0.6
 """Virtual time of a lease and of its replay."""
+AT_ONCE: Final = 2
+"""Commands that a node computes at once: its device, and a spare core for audits."""
 CHORE_SECONDS: Final = 0.2
 """Virtual time of everything else."""
 
@@ -193,6 +195,7 @@ class RealWorkers:
 
     pool: TrainerPool
     memory_bytes: int = MEMORY_BYTES
+    _slots: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(AT_ONCE))
 
     async def execute(
         self,
@@ -205,9 +208,11 @@ class RealWorkers:
         del device, priority
         if progress is not None:
             progress(Progress(0, 1, None))
-        errand = self.pool.begin(command)
-        await trio.sleep(LEASE_SECONDS if isinstance(command, Train | Replay) else CHORE_SECONDS)
-        return self.pool.finish(command, errand)
+        is_lease = isinstance(command, Train | Replay)
+        async with self._slots:
+            errand = self.pool.begin(command)
+            await trio.sleep(LEASE_SECONDS if is_lease else CHORE_SECONDS)
+            return self.pool.finish(command, errand)
 
     def facts(self) -> tuple[WorkerFacts, ...]:
         """Return the one device."""

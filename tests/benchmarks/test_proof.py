@@ -1,0 +1,161 @@
+"""From runs to figures: who counts as caught, what is profit, and when a run is a success."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from potp2p.benchmarks.proof_figures import (
+    adversary_figures,
+    cost_figures,
+    honest_figures,
+    is_within_targets,
+    proof_lines,
+)
+from potp2p.benchmarks.proof_plan import (
+    GROUPS,
+    ProofPlan,
+    certain_worlds,
+    cost_worlds,
+    profit_worlds,
+    verify_proof_plan,
+)
+from potp2p.benchmarks.proof_world import plan_of
+from potp2p.foundation.errors import ConfigurationError
+from potp2p.simulation.adversaries.kinds import Kind
+
+Document = dict[str, object]
+
+
+def row(kind: Kind | None = None, place: str = "miner", **counts: object) -> Document:
+    numbers = (
+        "gain",
+        "accepted",
+        "missed",
+        "void",
+        "rejected",
+        "audited",
+        "tested",
+        "caught",
+        "challenges",
+        "challenges_lost",
+    )
+    blank: Document = dict.fromkeys(numbers, 0) | {"banned_in_round": None, "deeds": {}}
+    return {**blank, "kind": kind, "place": place, "name": "x", **counts}
+
+
+def world(*rows: Document, kinds: Sequence[Kind] = (), name: str = "w", **more: object) -> Document:
+    plan = {"name": name, "kinds": [str(kind) for kind in kinds], "audit_rate": 1_000_000}
+    return {
+        "plan": plan,
+        "rows": list(rows),
+        "rounds": 4,
+        "commands": {"train": 100, "replay": 24},
+        "milliseconds": {"train": 5_000, "replay": 1_200},
+        "round_starts": [0.0, 10.0, 20.0],
+        **more,
+    }
+
+
+def figure(kind: Kind, *rows: Document) -> Document:
+    plan = ProofPlan(quick=True, kinds=(kind,))
+    (found,) = adversary_figures(plan, [world(*rows, kinds=(kind,))], [])
+    return found
+
+
+def test_every_adversary_takes_part_in_a_run_and_shares_it_with_one_liar_in_a_seat_at_most() -> (
+    None
+):
+    assert sorted(kind for group in GROUPS for kind in group) == sorted(Kind)
+    for each in certain_worlds(ProofPlan(quick=True)):
+        seats = {Kind.LAZY_AUDITOR, Kind.LYING_AUDITOR, Kind.COLLUDING_PAIR}
+        assert sum(Kind(kind) in seats for kind in each.kinds) <= 1
+
+
+def test_a_full_run_counts_profits_over_200_rounds_and_a_quick_one_has_none_of_its_own() -> None:
+    assert profit_worlds(ProofPlan(quick=True)) == []
+    assert {each.rounds for each in profit_worlds(ProofPlan(quick=False))} == {200}
+    assert {each.audit_rate for each in profit_worlds(ProofPlan(quick=False))} == {120_000}
+
+
+def test_a_plan_survives_its_way_into_another_process() -> None:
+    for each in (*certain_worlds(ProofPlan(quick=True)), *cost_worlds(ProofPlan(quick=True))):
+        fields = {name: getattr(each, name) for name in each.__slots__}
+        assert plan_of({**fields, "kinds": list(each.kinds)}) == each
+
+
+@pytest.mark.parametrize("rounds", [0, 3, 1_000_000])
+def test_rounds_that_show_nothing_are_refused(rounds: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"--rounds {rounds}"):
+        verify_proof_plan(ProofPlan(quick=True, rounds=rounds))
+
+
+def test_a_miner_that_loses_its_bond_has_a_profit_below_zero_in_units_of_an_honest_one() -> None:
+    cheat = row(Kind.NOISE, gain=-20, tested=3, caught=3, banned_in_round=2)
+    found = figure(Kind.NOISE, row(gain=10), row(gain=30), cheat)
+    assert found["profit_ratio"] == -1.0
+    assert (found["audited"], found["caught"], found["catch_rate"]) == (3, 3, 1.0)
+    assert found["rounds_to_ban"] == 2
+
+
+def test_whoever_works_besides_has_only_what_it_gained_more_than_the_honest() -> None:
+    dealer = row(Kind.SELF_DEALING_CLIENT, gain=19, accepted=5)
+    found = figure(Kind.SELF_DEALING_CLIENT, row(gain=20), dealer)
+    assert found["profit_ratio"] == -0.05
+    assert found["caught"] == found["audited"] == 5
+
+
+def test_a_seat_is_compared_with_honest_seats_and_a_pair_counts_once() -> None:
+    rows = (
+        row(gain=10),
+        row(None, "seat", gain=4),
+        row(Kind.COLLUDING_PAIR, gain=-20, tested=2, caught=2),
+        row(Kind.COLLUDING_PAIR, "seat", gain=-6, tested=1, caught=1),
+    )
+    found = figure(Kind.COLLUDING_PAIR, *rows)
+    assert found["profit_ratio"] == -3.0
+    assert (found["audited"], found["caught"]) == (3, 3)
+
+
+def whole(**changes: object) -> Document:
+    figures = [figure(Kind.NOISE, row(gain=10), row(Kind.NOISE, gain=-5, tested=3, caught=3))]
+    costs = cost_figures([world(name=name) for name in ("devnet", "testnet", "off")])
+    honest = honest_figures([world(row(audited=30, accepted=40))])
+    accuracy = {
+        "clean": 0.97,
+        "by_kind": {"noise": 0.965},
+        "plain_averaging": {"noise": 0.2},
+        "rounds": 30,
+    }
+    document: Document = {
+        "honest": honest,
+        "adversaries": figures,
+        "accuracy": accuracy,
+        **costs,
+        "seconds": 1.0,
+    }
+    return {**document, **changes}
+
+
+def test_all_is_well_when_everything_is_within_its_target() -> None:
+    assert is_within_targets(whole())
+    lines = proof_lines(whole())
+    assert "honest         30 audited, 0 rejected" in lines
+    assert any("noise" in line and "0.965" in line and "0.2" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"honest": {"audited": 3, "rejected": 1}},
+        {"audit_cost_ratio": 0.27},
+        {"audit_cost_ratio_testnet": 0.13},
+        {"round_delay_ratio": 1.06},
+        {"accuracy": {"clean": 0.97, "by_kind": {"noise": 0.95}}},
+        {"adversaries": [{"profit_ratio": 0.1, "caught": 3, "audited": 3, "borderline": False}]},
+        {"adversaries": [{"profit_ratio": -1.0, "caught": 2, "audited": 3, "borderline": False}]},
+        {"adversaries": [{"profit_ratio": -1.0, "caught": 0, "audited": 0, "borderline": False}]},
+    ],
+    ids=str,
+)
+def test_one_figure_beyond_its_target_is_a_failure(spoilt: Document) -> None:
+    assert not is_within_targets(whole(**spoilt))
