@@ -16,6 +16,12 @@ class Tolerance:
     """Largest distance of a single tensor."""
     trace: int
     """Relative difference of a loss or gradient norm."""
+    loss: int = 1_000
+    """
+    Relative difference of a claimed loss: one forward pass over public data, which drifts by
+    rounding alone (at most 4 ppm in float32). As wide as a trace's it would be worth lying within:
+    a twentieth of the loss is more than a late round gains.
+    """
     floor: int = 1
     """Share of the whole norm below which a tensor is rounding noise and not compared alone."""
 
@@ -40,7 +46,7 @@ _TOLERANCES: Final = {
     # float32 itself, beyond which no device's bfloat16 lies. Local steps in it drift beyond any
     # use: refused. Its noise is 2^15 times that of float32: attention's key biases, whose gradient
     # is nothing else, reach 3e-5 of the whole norm and differ by all of it.
-    (ToleranceClass.BF16, Mode.GRADIENT): Tolerance(10_000, 30_000, 20_000, floor=300),
+    (ToleranceClass.BF16, Mode.GRADIENT): Tolerance(10_000, 30_000, 20_000, loss=20_000, floor=300),
 }
 
 

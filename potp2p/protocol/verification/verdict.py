@@ -106,9 +106,9 @@ def measures_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Itera
         norm = _relative(left.gradient_norm, right.gradient_norm, NORM_FLOOR)
         yield Measure(MeasureKind.TRACE_NORM, norm, limit)
     before = _relative(claims.loss_before, finding.loss_before, LOSS_FLOOR)
-    yield Measure(MeasureKind.LOSS_BEFORE, before, limit)
+    yield Measure(MeasureKind.LOSS_BEFORE, before, tolerance.loss)
     after = _relative(claims.loss_after, finding.loss_after, LOSS_FLOOR)
-    yield Measure(MeasureKind.LOSS_AFTER, after, limit)
+    yield Measure(MeasureKind.LOSS_AFTER, after, tolerance.loss)
 
 
 def ruling(claims: Claims, findings: Sequence[Finding | None], tolerance: Tolerance) -> Verdict:

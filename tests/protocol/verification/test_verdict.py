@@ -73,11 +73,16 @@ def test_every_entry_of_the_trace_is_judged(change: dict[str, int], verdict: Ver
 
 
 @pytest.mark.parametrize("field", ["loss_before", "loss_after"])
-def test_claimed_losses_are_judged(field: str) -> None:
-    for factor, verdict in ((100, Verdict.PASS), (102, Verdict.VOID), (104, Verdict.FAIL)):
-        claims = replace(CLAIMS, **{field: getattr(CLAIMS, field) * factor // 100 - 10_000})
-        expected = Verdict.PASS if factor == 100 else verdict
-        assert verdict_of(claims, found(), TOLERANCE) is expected
+@pytest.mark.parametrize("sign", [1, -1])
+def test_claimed_losses_are_judged_more_closely_than_traces(field: str, sign: int) -> None:
+    honest = found()
+    assert TOLERANCE.loss < TOLERANCE.trace
+    for tolerances, verdict in ((1, Verdict.PASS), (3, Verdict.VOID), (4, Verdict.FAIL)):
+        replayed = getattr(honest, field)
+        lie = replayed * TOLERANCE.loss * tolerances // 1_000_000
+        claims = replace(CLAIMS, loss_before=honest.loss_before, loss_after=honest.loss_after)
+        claims = replace(claims, **{field: replayed + sign * lie})
+        assert verdict_of(claims, honest, TOLERANCE) is verdict
 
 
 def test_trace_of_another_length_fails() -> None:
