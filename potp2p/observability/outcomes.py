@@ -243,6 +243,8 @@ def report(line: ReportLine) -> str:
     if line.verdict is None:
         return "committed" if line.committed else "has not committed"
     lie = "; slashed: the final ruling says otherwise" if line.conduct is Conduct.LIED else ""
+    if line.conduct is Conduct.DISSENTED:
+        lie = "; unpaid: the final ruling differs"
     return f"{finding(line)}{lie}"
 
 

@@ -58,6 +58,7 @@ from potp2p.protocol.verification.commitments import (
     trace_commitment,
 )
 from potp2p.protocol.verification.results import commit_to
+from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.wire.blocks import (
     BLOCK_VERSION,
     NO_DIGEST,
@@ -114,7 +115,8 @@ BUDGET: Final = Amount(18 * POT)
 """One POT per lease."""
 HONEST: Final = Distances(PartsPerMillion(20), PartsPerMillion(200), True)
 FORGED: Final = Distances(PartsPerMillion(900_000), PartsPerMillion(900_000), True)
-NEAR: Final = Distances(PartsPerMillion(2_000), PartsPerMillion(200), True)
+_TOLERATED: Final = tolerance_of(RULES.model.tolerance, RULES.mode).overall
+NEAR: Final = Distances(PartsPerMillion(2 * _TOLERATED), PartsPerMillion(200), True)
 """Between one tolerance and three."""
 SALT: Final = bytes(range(32))
 

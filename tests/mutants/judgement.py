@@ -18,20 +18,20 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "audits.py",
-                "enough = len(seen) >= weak_quorum(len(state.chain().seats))",
-                "enough = len(seen) >= 1",
+                "if len(record.revealers) >= weak_quorum(len(state.chain().seats)):",
+                "if len(record.revealers) >= 1:",
             ),
         ),
     ),
     Mutant(
         "audits drawn before the screens are known",
         "ledger",
-        AUDITS + " " + CHAOS,
+        "tests/protocol/ledger/test_draws.py",
         (
             Edit(
                 LEDGER + "audits.py",
-                "    if enough and record.phase is RoundPhase.AUDIT:\n",
-                "    if enough:\n",
+                "    if record.draw_beacon != NO_DIGEST and record.phase is RoundPhase.AUDIT:\n",
+                "    if record.draw_beacon != NO_DIGEST:\n",
             ),
         ),
     ),
@@ -186,6 +186,18 @@ JUDGEMENT: Final = (
                 LEDGER + "findings.py",
                 "    return found is not None and OPPOSITE.get(verdict) is found\n",
                 "    return found is not None and verdict is not found\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "dissent paid",
+        "ledger",
+        PATHS,
+        (
+            Edit(
+                LEDGER + "rulings.py",
+                "        differs = said is not None and said is not verdict\n",
+                "        differs = False\n",
             ),
         ),
     ),

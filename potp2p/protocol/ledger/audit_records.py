@@ -79,6 +79,8 @@ class Conduct(IntEnum):
     """Committed, but did not open in time."""
     LIED = 3
     """Its report contradicts the final verdict: slashed and unpaid."""
+    DISSENTED = 4
+    """Its report differs from a verdict that stands, without contradicting it: unpaid."""
 
 
 @dataclass(frozen=True, slots=True)

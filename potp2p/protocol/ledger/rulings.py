@@ -49,7 +49,8 @@ def close_audit(
     if audit.provisional is Verdict.FAIL:
         _end_suspension(state, lease.miner)
     audit = settle_challenge(state, place, audit, found)
-    audit = _slash_liars(state, context, place, audit, verdict)
+    if found is not None:
+        audit = _judge_reports(state, context, place, audit, found)
     audit = replace(
         audit,
         phase=AuditPhase.FINAL,
@@ -80,33 +81,40 @@ def _end_suspension(state: State, node: NodeId) -> None:
     state.put_miner(account, replace(miner, suspended=miner.suspended - 1))
 
 
-def _slash_liars(
+def _judge_reports(
     state: State, context: BlockContext, place: LeasePlace, audit: Audit, verdict: Verdict
 ) -> Audit:
     """
-    Slash whoever opened a report that contradicts the final verdict.
+    Slash, once, whoever opened a report that contradicts the final verdict.
 
-    Drawn auditors that agreed, and were not challenged, contradict nobody.
+    A report that merely differs from it is unpaid: else saying void of everything would cost
+    nothing, call all judges every time, and earn as much as honest work. Drawn auditors that agreed
+    and were not challenged differ from nothing.
     """
-    taken = 0
+    callees = (*audit.auditors, *audit.judges)
+    liars = dict.fromkeys(
+        each.auditor for each in callees if is_lie(state, place, audit, each, verdict)
+    )
+    taken = sum(punish_auditor(state, context, node) for node in liars)
 
-    def judged(callees: tuple[AuditorRecord, ...]) -> tuple[AuditorRecord, ...]:
-        nonlocal taken
-        kept: list[AuditorRecord] = []
-        for each in callees:
-            lied = is_lie(state, place, audit, each, verdict)
-            if lied:
-                taken += punish_auditor(state, context, each.auditor)
-            kept.append(replace(each, conduct=Conduct.LIED) if lied else each)
-        return tuple(kept)
+    def judged(each: AuditorRecord) -> AuditorRecord:
+        if is_lie(state, place, audit, each, verdict):
+            return replace(each, conduct=Conduct.LIED)
+        said = report_verdict(state, place, audit, each)
+        differs = said is not None and said is not verdict
+        return replace(each, conduct=Conduct.DISSENTED) if differs else each
 
-    audit = replace(audit, auditors=judged(audit.auditors), judges=judged(audit.judges))
+    audit = replace(
+        audit,
+        auditors=tuple(judged(each) for each in audit.auditors),
+        judges=tuple(judged(each) for each in audit.judges),
+    )
+    if not taken:
+        return audit
     winner = audit.challenge
     # A challenger that expects a fail is rewarded out of its miner's bond, as a prover.
     won = winner is not None and not winner.lost and not winner.expects_fail
     rewarded = (winner.challenger,) if winner is not None and won else ()
-    if not taken:
-        return audit
     bounty = Bounty(rewarded, _reward(state, context, place))
     return replace(audit, liars=share_out(state, place[0], taken, bounty))
 

@@ -34,6 +34,7 @@ from potp2p.protocol.wire.transactions import (
 from tests.doubles.ledger_world import (
     FORGED,
     HONEST,
+    NEAR,
     RULES,
     LedgerWorld,
     build_world,
@@ -486,9 +487,8 @@ def test_staked_bond_is_neither_free_to_leave_nor_to_stake_again() -> None:
 def test_void_may_be_disputed_from_either_side() -> None:
     world, task = drawn_world()
     place = one_audit(world, task)
-    near = replace(HONEST, overall=2_000)
     world.measure = lambda _auditor, _lease: (
-        near if audit_of(world, place).escalation is None else HONEST
+        NEAR if audit_of(world, place).escalation is None else HONEST
     )
     world.silent = no_recourse
     until_phase(world, place, AuditPhase.WINDOW)
@@ -500,7 +500,7 @@ def test_void_may_be_disputed_from_either_side() -> None:
     world.block(world.free(rig, Challenge(*place, expects_fail=False)))
     audit = until_closed(world, place)
     assert (audit.final, audit.challenge.lost) == (Verdict.PASS, False)
-    assert all(each.conduct is Conduct.CALLED for each in audit.auditors), "void is no lie"
+    assert all(each.conduct is Conduct.DISSENTED for each in audit.auditors), "void is no lie"
 
 
 def test_copied_finding_of_a_judge_is_no_commitment() -> None:
