@@ -16,7 +16,7 @@ from potp2p.protocol.ledger.audit_records import (
     Escalation,
     Penalty,
 )
-from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
+from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReportLine
 from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 
@@ -33,7 +33,7 @@ MEASURES: Final = {
 }
 VERDICTS: Final = {
     Verdict.PASS: "honest",
-    Verdict.VOID: "void: between one tolerance and three",
+    Verdict.VOID: "void",
     Verdict.FAIL: "failed",
 }
 REASONS: Final = {
@@ -71,20 +71,18 @@ class Step:
 
 def outcome_of(receipt: Receipt) -> Outcome:
     """Return the one line that matters."""
-    if not receipt.height:
-        return Outcome("open", f"open: {_what_is_awaited(receipt)}")
-    match receipt.kind:
-        case ReceiptKind.PAID:
+    match receipt.status:
+        case LeaseStatus.MISSED:
+            return Outcome("not_paid", f"not paid: {_why_missed(receipt)}")
+        case LeaseStatus.VOID:
+            return Outcome("not_paid", f"not paid and not slashed: {_why_void(receipt)}")
+        case LeaseStatus.REJECTED:
+            return _rejected(receipt)
+        case LeaseStatus.PASSED if receipt.height:
             kept = f", {pot(receipt.bonded)} of it kept as bond" if receipt.bonded else ""
             return Outcome("paid", f"paid {pot(receipt.paid)} at height {receipt.height}{kept}")
-        case ReceiptKind.MISSED:
-            return Outcome("not_paid", f"not paid: {_why_missed(receipt)}")
-        case ReceiptKind.VOID:
-            return Outcome("not_paid", f"not paid and not slashed: {_why_void(receipt)}")
-        case ReceiptKind.REJECTED:
-            return _rejected(receipt)
         case _:
-            assert_never(receipt.kind)
+            return Outcome("open", f"open: {_what_is_awaited(receipt)}")
 
 
 def _why_missed(receipt: Receipt) -> str:
@@ -93,7 +91,11 @@ def _why_missed(receipt: Receipt) -> str:
     needed = weak_quorum(receipt.judges)
     if receipt.attested >= needed:
         return "the miner was banned before the set was fixed"
-    return f"{receipt.attested} validators attested the payload, {needed} were needed"
+    return f"{_attested(receipt)}, {needed} were needed"
+
+
+def _attested(receipt: Receipt) -> str:
+    return f"{receipt.attested} of {receipt.judges} validators attested the payload"
 
 
 def _why_void(receipt: Receipt) -> str:
@@ -103,8 +105,8 @@ def _why_void(receipt: Receipt) -> str:
     if audit is None or audit.final is Verdict.PASS:
         return "all open pay of the miner was forfeited when another contribution was rejected"
     worst = _worst(audit)
-    if worst is not None and worst.verdict is Verdict.VOID:
-        return f"{finding(worst)}: too far off to pass, too close to fail"
+    if worst is not None:
+        return f"{numbers(worst)}: between one tolerance and three"
     if audit.judges:
         return "no quorum of validators agreed on a verdict"
     return "the audit found no verdict"
@@ -114,38 +116,30 @@ def _rejected(receipt: Receipt) -> Outcome:
     audit = receipt.audit
     assert audit is not None, "nothing is rejected without an audit"
     slashed = 0 if audit.penalty is None else audit.penalty.taken
-    cost = f"slashed {pot(slashed)}" if slashed else "not paid, nothing left to slash"
+    cost = f"slashed {pot(slashed)} and banned" if slashed else "banned, with nothing left to slash"
     if not audit.opened:
         since = audit.escalated or audit.revealed
-        why = f"the trace was not opened in time (asked for at height {since})"
+        why = f"the trace was not opened in time, asked for at height {since}"
     else:
         worst = _worst(audit)
-        why = "the replay differs" if worst is None else finding(worst)
-    return Outcome("slashed", f"{cost} and banned: {why}")
+        why = "a replay differs" if worst is None else numbers(worst)
+    return Outcome("slashed", f"{cost}: {why}")
 
 
 def _what_is_awaited(receipt: Receipt) -> str:
     audit = receipt.audit
-    if audit is not None and audit.phase is not AuditPhase.FINAL:
-        return f"{_phase(audit)}, until height {audit.deadline} at the latest"
+    if audit is not None:
+        over = audit.phase is AuditPhase.FINAL
+        return _phase(audit) + ("" if over else f", until height {audit.deadline} at the latest")
     match receipt.status:
         case LeaseStatus.OPEN:
             return "no claim yet"
         case LeaseStatus.CLAIMED:
-            needed = weak_quorum(receipt.judges)
-            return f"attested by {receipt.attested} validators, {needed} are needed"
-        case LeaseStatus.ACCEPTED | LeaseStatus.AUDITED:
-            return "in the round's set, audits are not drawn yet"
+            return f"{_attested(receipt)}, {weak_quorum(receipt.judges)} are needed"
         case LeaseStatus.PASSED:
-            return "honest or not drawn; paid once its round is settled"
-        case LeaseStatus.MISSED:
-            return f"not to be paid: {_why_missed(receipt)}"
-        case LeaseStatus.VOID:
-            return f"not to be paid: {_why_void(receipt)}"
-        case LeaseStatus.REJECTED:
-            return _rejected(receipt).text
+            return "not drawn for an audit; paid once its round is settled"
         case _:
-            assert_never(receipt.status)
+            return "in the round's set, audits are not drawn yet"
 
 
 def _phase(audit: AuditReceipt) -> str:
@@ -162,13 +156,13 @@ def _phase(audit: AuditReceipt) -> str:
         case AuditPhase.REVEAL_ALL:
             return "all validators open"
         case AuditPhase.FINAL:
-            return "ruled"
+            return "found honest; paid once its round is settled"
         case _:
             assert_never(audit.phase)
 
 
 def steps_of(receipt: Receipt) -> Iterator[Step]:
-    """Yield everything that happened, in order."""
+    """Yield everything that happened, in order; auditors follow their draw, judges their call."""
     yield Step(receipt.started, f"leased to {address(receipt.miner)}")
     claim = receipt.claim
     if claim is not None:
@@ -178,7 +172,7 @@ def steps_of(receipt: Receipt) -> Iterator[Step]:
     if receipt.fixed:
         inside = receipt.status is not LeaseStatus.MISSED
         place = "in the round's set" if inside else "not in the round's set"
-        yield Step(receipt.fixed, f"attested by {receipt.attested} validators: {place}")
+        yield Step(receipt.fixed, f"{_attested(receipt)}: {place}")
     if receipt.dropped:
         yield Step(None, "taken out of the set: it repeats an earlier payload")
     if receipt.score:
@@ -251,14 +245,16 @@ def report(line: ReportLine) -> str:
 def finding(line: ReportLine) -> str:
     """Return a verdict with the number that decided it."""
     assert line.verdict is not None
+    return f"{VERDICTS[line.verdict]}, {numbers(line)}"
+
+
+def numbers(line: ReportLine) -> str:
+    """Return what decided a verdict, beside its tolerance."""
     assert line.measure is not None
     what = MEASURES[line.measure]
     if not line.tolerance:
-        return f"{VERDICTS[line.verdict]}, {what} {'differ' if line.measured else 'fit'}"
-    return (
-        f"{VERDICTS[line.verdict]}, {what} {percent(line.measured)}, "
-        f"tolerance {percent(line.tolerance)}"
-    )
+        return f"{what} {'differ' if line.measured else 'fit'}"
+    return f"{what} {percent(line.measured)}, tolerance {percent(line.tolerance)}"
 
 
 def _worst(audit: AuditReceipt) -> ReportLine | None:

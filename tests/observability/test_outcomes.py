@@ -1,0 +1,262 @@
+"""Words for what became of a contribution: each reason has its own, and none is empty."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from potp2p.foundation.types import (
+    POT,
+    Amount,
+    BlobId,
+    Digest,
+    Height,
+    MicroNats,
+    NodeId,
+    PartsPerMillion,
+    Round,
+    ShardIndex,
+    TaskId,
+)
+from potp2p.observability.outcomes import outcome_of, steps_of
+from potp2p.protocol.ledger.audit_records import (
+    AuditPhase,
+    AuditReason,
+    ChallengeRecord,
+    Conduct,
+    Escalation,
+    Penalty,
+)
+from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
+from potp2p.protocol.ledger.records import Claim, LeaseStatus
+from potp2p.protocol.verification.verdict import MeasureKind, Verdict
+from tests.doubles.ledger_world import key_pair
+
+MINER, AUDITOR, OTHER = (key_pair(name).node_id for name in ("miner", "auditor", "other"))
+CLAIM = Claim(
+    payload=BlobId(Digest(b"\x0a" * 32)),
+    trace_commitment=Digest(b"\x0b" * 32),
+    samples=64,
+    loss_before=MicroNats(2_300_000),
+    loss_after=MicroNats(2_100_000),
+    diverged=False,
+    height=Height(410),
+)
+PAID = Receipt(
+    task=TaskId(Digest(b"\x0c" * 32)),
+    round=Round(3),
+    shard=ShardIndex(5),
+    miner=MINER,
+    kind=ReceiptKind.PAID,
+    paid=Amount(POT),
+    bonded=Amount(0),
+    score=Amount(7),
+    weight=Amount(POT),
+    audited=False,
+    probability=PartsPerMillion(120_000),
+    status=LeaseStatus.PASSED,
+    theta=BlobId(Digest(b"\x0d" * 32)),
+    started=Height(400),
+    fixed=Height(420),
+    attested=4,
+    judges=4,
+    flagged=False,
+    dropped=False,
+    claim=CLAIM,
+    audit=None,
+    height=Height(512),
+)
+
+
+def line(
+    verdict: Verdict | None,
+    *,
+    who: NodeId = AUDITOR,
+    kind: MeasureKind = MeasureKind.OVERALL,
+    conduct: Conduct = Conduct.CALLED,
+) -> ReportLine:
+    measured = {None: 0, Verdict.PASS: 20, Verdict.VOID: 2_000, Verdict.FAIL: 41_000}[verdict]
+    return ReportLine(
+        auditor=who,
+        conduct=conduct,
+        committed=conduct is not Conduct.ABSENT,
+        verdict=verdict,
+        measure=None if verdict is None else kind,
+        measured=PartsPerMillion(measured),
+        tolerance=PartsPerMillion(0 if kind is MeasureKind.EXPONENTS else 1_000),
+        paid=Amount(0),
+    )
+
+
+def audit(*lines: ReportLine, final: Verdict | None) -> AuditReceipt:
+    return AuditReceipt(
+        reason=AuditReason.DRAWN,
+        phase=AuditPhase.COMMIT if final is None else AuditPhase.FINAL,
+        deadline=Height(470),
+        auditors=lines,
+        judges=(),
+        escalation=None,
+        challenge=None,
+        opened=True,
+        provisional=final,
+        final=final,
+        drawn=Height(430),
+        revealed=Height(440),
+        ruled=Height(450),
+        escalated=Height(0),
+        closed=Height(490),
+        penalty=None,
+        liars=None,
+    )
+
+
+MISSED = replace(PAID, kind=ReceiptKind.MISSED, status=LeaseStatus.MISSED, paid=Amount(0))
+VOID = replace(PAID, kind=ReceiptKind.VOID, status=LeaseStatus.VOID, paid=Amount(0))
+FAILED = audit(line(Verdict.FAIL), final=Verdict.FAIL)
+REJECTED = replace(
+    PAID,
+    kind=ReceiptKind.REJECTED,
+    status=LeaseStatus.REJECTED,
+    paid=Amount(0),
+    audited=True,
+    audit=replace(
+        FAILED,
+        penalty=Penalty(Amount(20 * POT), Amount(10 * POT), (AUDITOR,), Amount(POT)),
+    ),
+)
+SILENT = replace(FAILED, opened=False, auditors=(line(None),))
+SPLIT = replace(
+    audit(line(Verdict.PASS), line(Verdict.FAIL, who=OTHER), final=Verdict.VOID),
+    judges=(line(Verdict.PASS), line(Verdict.FAIL, who=OTHER)),
+    escalation=Escalation.SPLIT,
+    escalated=Height(455),
+)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "code", "text"),
+    [
+        (PAID, "paid", "paid 1 POT at height 512"),
+        (
+            replace(PAID, bonded=Amount(POT // 4)),
+            "paid",
+            "paid 1 POT at height 512, 0.25 POT of it kept as bond",
+        ),
+        (replace(MISSED, claim=None), "not_paid", "not paid: no claim came in time"),
+        (
+            replace(MISSED, attested=1),
+            "not_paid",
+            "not paid: 1 of 4 validators attested the payload, 2 were needed",
+        ),
+        (MISSED, "not_paid", "not paid: the miner was banned before the set was fixed"),
+        (
+            replace(VOID, dropped=True),
+            "not_paid",
+            "not paid and not slashed: another contribution of the round claimed the same payload "
+            "first",
+        ),
+        (
+            VOID,
+            "not_paid",
+            "not paid and not slashed: all open pay of the miner was forfeited when another "
+            "contribution was rejected",
+        ),
+        (
+            replace(VOID, audit=audit(line(Verdict.VOID), final=Verdict.VOID)),
+            "not_paid",
+            "not paid and not slashed: distance over all parameters 0.2 %, tolerance 0.1 %: "
+            "between one tolerance and three",
+        ),
+        (
+            replace(VOID, audit=SPLIT),
+            "not_paid",
+            "not paid and not slashed: no quorum of validators agreed on a verdict",
+        ),
+        (
+            REJECTED,
+            "slashed",
+            "slashed 20 POT and banned: distance over all parameters 4.1 %, tolerance 0.1 %",
+        ),
+        (
+            replace(REJECTED, audit=SILENT),
+            "slashed",
+            "banned, with nothing left to slash: the trace was not opened in time, asked for at "
+            "height 440",
+        ),
+        (
+            replace(
+                REJECTED,
+                audit=replace(FAILED, auditors=(line(Verdict.FAIL, kind=MeasureKind.EXPONENTS),)),
+            ),
+            "slashed",
+            "banned, with nothing left to slash: exponents of the payload differ",
+        ),
+    ],
+)
+def test_every_end_has_its_reason(receipt: Receipt, code: str, text: str) -> None:
+    outcome = outcome_of(receipt)
+    assert (outcome.code, outcome.text) == (code, text)
+
+
+def waiting() -> Iterator[tuple[Receipt, str]]:
+    """Yield a view of every state that a lease waits in."""
+    bare = replace(PAID, height=Height(0), claim=None, score=Amount(0), fixed=Height(0))
+    yield replace(bare, status=LeaseStatus.OPEN), "no claim yet"
+    claimed = replace(bare, claim=CLAIM, attested=1, status=LeaseStatus.CLAIMED)
+    yield claimed, "1 of 4 validators attested the payload, 2 are needed"
+    accepted = replace(PAID, height=Height(0), status=LeaseStatus.ACCEPTED)
+    yield accepted, "in the round's set, audits are not drawn yet"
+    yield replace(accepted, status=LeaseStatus.PASSED), "paid once its round is settled"
+    honest = audit(line(Verdict.PASS), final=Verdict.PASS)
+    passed = replace(accepted, status=LeaseStatus.PASSED, audit=honest)
+    yield passed, "found honest; paid once its round is settled"
+    for phase, text in (
+        (AuditPhase.COMMIT, "the auditors replay"),
+        (AuditPhase.REVEAL, "miner and auditors open"),
+        (AuditPhase.WINDOW, "ruled honest, open to a challenge"),
+        (AuditPhase.COMMIT_ALL, "all validators replay"),
+        (AuditPhase.REVEAL_ALL, "all validators open"),
+    ):
+        under = replace(audit(line(None), final=None), phase=phase, provisional=Verdict.PASS)
+        yield replace(accepted, status=LeaseStatus.AUDITED, audit=under), text
+        yield replace(accepted, status=LeaseStatus.AUDITED, audit=under), "until height 470"
+
+
+@pytest.mark.parametrize(("receipt", "text"), list(waiting()))
+def test_an_open_contribution_says_what_it_waits_for(receipt: Receipt, text: str) -> None:
+    outcome = outcome_of(receipt)
+    assert outcome.code == "open"
+    assert outcome.text.startswith("open: ")
+    assert text in outcome.text
+
+
+@pytest.mark.parametrize("reason", AuditReason)
+@pytest.mark.parametrize("escalation", [None, *Escalation])
+def test_every_step_is_told_in_order(reason: AuditReason, escalation: Escalation | None) -> None:
+    full = replace(
+        SPLIT,
+        reason=reason,
+        escalation=escalation,
+        auditors=tuple(line(None, conduct=each) for each in Conduct) + SPLIT.auditors,
+        challenge=ChallengeRecord(OTHER, True, Amount(3 * POT), Height(452), lost=True),
+        penalty=Penalty(Amount(20 * POT), Amount(10 * POT), (AUDITOR, OTHER), Amount(POT)),
+        liars=Penalty(Amount(4 * POT), Amount(2 * POT), (), Amount(0)),
+    )
+    steps = list(steps_of(replace(REJECTED, audit=full)))
+    heights = [step.height for step in steps if step.height is not None]
+    assert heights[0] == 400
+    assert heights[-1] == 512
+    assert all(step.text for step in steps)
+    told = "\n".join(step.text for step in steps)
+    assert "claimed payload 0a0a0a0a0a0a0a0a, loss 2.3000 -> 2.1000" in told
+    assert "stayed away" in told
+    assert "committed and did not open" in told
+    assert "stake 3 POT, lost" in told
+    assert "slashed the miner by 20 POT: 10 POT burned" in told
+    assert "8 POT to the task" in told
+    assert "slashed lying auditors by 4 POT: 2 POT burned, 2 POT to the task" in told
+
+
+@pytest.mark.parametrize("receipt", [MISSED, VOID, REJECTED])
+def test_what_is_final_is_told_before_its_round_is_settled(receipt: Receipt) -> None:
+    assert outcome_of(replace(receipt, height=Height(0))) == outcome_of(receipt)
