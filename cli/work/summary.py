@@ -5,6 +5,8 @@ from typing import cast
 from potp2p.ui.format import UNKNOWN, digest, duration
 
 Document = dict[str, object]
+OUTCOMES_SHOWN = 5
+"""Lines of each kind; `potp2p explain miner` lists all."""
 
 
 def is_ready(document: Document) -> bool:
@@ -34,6 +36,8 @@ def status_text(document: Document) -> list[str]:
     miner = document.get("miner")
     if isinstance(miner, dict):
         lines += _miner_text(cast("Document", miner))
+    if document.get("auditing"):
+        lines.append(f"audits   {_word(document.get('auditing'))} replays are asked of this node")
     lines += [_task_text(task) for task in _items(document.get("tasks"))]
     if state.get("message"):
         lines.append(f"!        {_word(state.get('message'))}")
@@ -42,12 +46,31 @@ def status_text(document: Document) -> list[str]:
 
 def _miner_text(miner: Document) -> list[str]:
     units, earned = _part(miner, "units"), _part(miner, "earned")
+    under, ended = _items(miner.get("under_audit")), _items(miner.get("outcomes"))
     return [
         f"work     accepted {_word(units.get('accepted'))}  rejected "
         f"{_word(units.get('rejected'))}  missed {_word(units.get('missed'))}  "
         f"being checked {_word(units.get('in_check'))}",
         f"earned   {_word(earned.get('total'))} {_word(earned.get('currency'))}",
+        f"bond     {_word(miner.get('bond'))} of {_word(miner.get('bond_wanted'))} "
+        f"{_word(earned.get('currency'))}{_standing(miner)}",
+        *(f"audited  {_outcome(line)}" for line in under[-OUTCOMES_SHOWN:]),
+        *(f"last     {_outcome(line)}" for line in ended[-OUTCOMES_SHOWN:]),
     ]
+
+
+def _standing(miner: Document) -> str:
+    """Return why a miner gets no lease, or where its pay goes."""
+    if miner.get("banned_until") is not None:
+        return f"  banned until height {_word(miner.get('banned_until'))}"
+    if miner.get("suspended"):
+        return "  suspended: a ruling against a contribution is open to a challenge"
+    return ""
+
+
+def _outcome(line: object) -> str:
+    fields = cast("Document", line) if isinstance(line, dict) else {}
+    return f"{_word(fields.get('contribution'))}  {_word(fields.get('reason'))}"
 
 
 def _task_text(task: object) -> str:

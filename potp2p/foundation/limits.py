@@ -121,6 +121,12 @@ WORKER_QUEUE_MAX: Final = 1_024
 
 STATUS_ROOTS_KEPT: Final = 64
 """Roots in a status: half a minute of devnet blocks, so that onlookers find a common height."""
+STATUS_OUTCOMES_KEPT: Final = 20
+"""Settled contributions in a status: a screen of them; `explain miner` lists more."""
+STATUS_UNDER_AUDIT_MAX: Final = 100
+"""Contributions under audit in a status: more than one rig has open."""
+OUTCOME_HEIGHTS_SEARCHED: Final = 2_000
+"""Heights searched for own receipts at a start: two settlements of most rounds, a few ms."""
 STATUS_BYTES_MAX: Final = 4 << 20
 """One status document: a full list of tasks and leases, with room."""
 STATUS_CONNECTIONS_MAX: Final = 16

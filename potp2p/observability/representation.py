@@ -19,6 +19,7 @@ from potp2p.observability.status import (
     LoopStatus,
     MinerStatus,
     NodeStatus,
+    OutcomeLine,
     PeerToPeerStatus,
     StateCode,
     TaskLine,
@@ -58,6 +59,7 @@ def status_document(status: NodeStatus) -> Document:
         "wallet": {"balance": format_amount(status.balance), "currency": CURRENCY},
         "alerts": _alerts(status),
         "loop": None if status.loop is None else _loop(status.loop),
+        "auditing": status.auditing,
     }
 
 
@@ -181,6 +183,20 @@ def _miner(miner: MinerStatus) -> Document:
         },
         "earned": {"total": format_amount(miner.earned), "currency": CURRENCY},
         "current": [_lease(lease) for lease in miner.leases],
+        "bond_wanted": format_amount(miner.bond_wanted),
+        "suspended": miner.suspended,
+        "banned_until": miner.banned_until,
+        "outcomes": [_outcome(line) for line in miner.outcomes],
+        "under_audit": [_outcome(line) for line in miner.under_audit],
+    }
+
+
+def _outcome(line: OutcomeLine) -> Document:
+    return {
+        "contribution": f"{line.task}:{line.round}:{line.shard}",
+        "outcome": line.outcome,
+        "reason": line.reason,
+        "height": line.height,
     }
 
 

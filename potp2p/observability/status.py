@@ -145,6 +145,20 @@ class LeaseStatusLine:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomeLine:
+    """How one of this node's contributions ended, or what it waits for."""
+
+    task: str
+    round: int
+    shard: int
+    outcome: str
+    """paid, not_paid, slashed or open."""
+    reason: str
+    height: int | None
+    """Of the settlement."""
+
+
+@dataclass(frozen=True, slots=True)
 class MinerStatus:
     """What the chain counts of this miner, and what is in work."""
 
@@ -158,6 +172,15 @@ class MinerStatus:
     earned: int
     last_accepted_at: float | None
     leases: tuple[LeaseStatusLine, ...]
+    bond_wanted: int = 0
+    """What a miner's bond should be: until then its pay goes into it."""
+    suspended: bool = False
+    """A provisional ruling against it is open: it gets no lease."""
+    banned_until: int | None = None
+    """Height; None when it is not banned."""
+    outcomes: tuple[OutcomeLine, ...] = ()
+    """Of the last settled contributions, oldest first."""
+    under_audit: tuple[OutcomeLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +237,5 @@ class NodeStatus:
     advice: str | None
     """The one most important thing the owner can do."""
     loop: LoopStatus | None = None
+    auditing: int = 0
+    """Replays that the state asks of this node now."""

@@ -28,6 +28,7 @@ from potp2p.services.chain import ChainService
 from potp2p.services.logbook import LogBook
 from potp2p.services.mempool import Mempool
 from potp2p.services.mining import MiningService
+from potp2p.services.outcomes import OwnOutcomes
 from potp2p.services.sync import SyncService
 from potp2p.workers.ports import WorkerFacts
 
@@ -56,6 +57,7 @@ class StatusService:
     connected: Callable[[], tuple[NodeId, ...]]
     loop: Callable[[], LoopStatus | None] = lambda: None
     """Told by whoever runs the loop; nobody does under a virtual clock."""
+    _own: OwnOutcomes = field(init=False)
     _state: StateCode = StateCode.STARTING
     _since: float = 0.0
     _block_time: float | None = None
@@ -63,6 +65,9 @@ class StatusService:
     _accepted: int | None = None
     _accepted_at: float | None = None
     _roots: dict[int, str] = field(default_factory=dict[int, str])
+
+    def __post_init__(self) -> None:
+        self._own = OwnOutcomes(self.keys.node_id, self.chain)
 
     def snapshot(self) -> NodeStatus:
         """Return everything a face may show, as of now."""
@@ -90,6 +95,7 @@ class StatusService:
             log=self.logbook.lines(),
             advice=_advice(code, reasons),
             loop=self.loop(),
+            auditing=self._own.asked(),
         )
 
     def _chain(self) -> ChainStatus:
@@ -152,6 +158,7 @@ class StatusService:
         record = state.miner(self.keys.account)
         bond = state.account(self.keys.account).bond
         lines = self.mining.lines()
+        wanted = self.chain.ledger.genesis.money.miner_bond
         if record is None:
             return MinerStatus(
                 registered=False,
@@ -164,6 +171,8 @@ class StatusService:
                 earned=0,
                 last_accepted_at=None,
                 leases=lines,
+                bond_wanted=wanted,
+                outcomes=self._own.settled(),
             )
         return MinerStatus(
             registered=True,
@@ -176,6 +185,13 @@ class StatusService:
             earned=record.earned,
             last_accepted_at=self._last_accepted(record.accepted),
             leases=lines,
+            bond_wanted=wanted,
+            suspended=record.suspended > 0,
+            banned_until=(
+                record.banned_until if record.banned_until > self.chain.head.height else None
+            ),
+            outcomes=self._own.settled(),
+            under_audit=self._own.under_audit(),
         )
 
     def _last_accepted(self, accepted: int) -> float | None:
@@ -227,6 +243,10 @@ class StatusService:
     def _idle_reason(self, miner: MinerStatus) -> Reason:
         if not miner.registered:
             return Reason("registering", "the registration is on its way")
+        if miner.banned_until is not None:
+            return Reason("banned", f"until height {miner.banned_until}: {_last_fault(miner)}")
+        if miner.suspended:
+            return Reason("suspended", "a ruling against a contribution is open to a challenge")
         if not self.chain.state().chain().tasks:
             return Reason("network_has_no_tasks", "nobody has ordered a training")
         if not miner.live:
@@ -234,6 +254,14 @@ class StatusService:
         if miner.bond == 0:
             return Reason("deposit_missing", "no bond stands for this miner")
         return Reason("no_lease", "this round's shards are with other miners")
+
+
+def _last_fault(miner: MinerStatus) -> str:
+    """Return why a miner was slashed, as far as it is remembered."""
+    for each in (*reversed(miner.under_audit), *reversed(miner.outcomes)):
+        if each.outcome == "slashed":
+            return each.reason
+    return "an audit failed"
 
 
 def _device(facts: WorkerFacts) -> DeviceStatus:

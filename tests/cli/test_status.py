@@ -5,12 +5,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli.main import run
 from potp2p.observability.representation import encode_status
+from potp2p.observability.status import OutcomeLine
 from tests.doubles.status import miner_status, starting_status
 
 
@@ -62,6 +64,30 @@ def test_words_say_state_and_reason(
         "         no_peers: no peer answered yet",
         "chain    height 0  of --  last block -- s ago",
     ]
+
+
+def test_words_say_what_became_of_contributions_and_of_the_bond(
+    ask: Callable[[bytes, list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = miner_status()
+    assert status.miner is not None
+    paid = OutcomeLine("7f" * 32, 3, 5, "paid", "paid 1 POT at height 512", 512)
+    slashed = OutcomeLine("7f" * 32, 4, 5, "slashed", "slashed 15 POT and banned: why", None)
+    miner = replace(
+        status.miner,
+        bond=5_000_000_000,
+        bond_wanted=20_000_000_000,
+        banned_until=50_000,
+        outcomes=(paid,) * 9,
+        under_audit=(slashed,),
+    )
+    assert ask(encode_status(replace(status, miner=miner, auditing=2)), []) == 0
+
+    told = capsys.readouterr().out.splitlines()
+    assert "bond     5 of 20 POT  banned until height 50000" in told
+    assert f"audited  {'7f' * 32}:4:5  slashed 15 POT and banned: why" in told
+    assert told.count(f"last     {'7f' * 32}:3:5  paid 1 POT at height 512") == 5
+    assert "audits   2 replays are asked of this node" in told
 
 
 def test_ready_prints_nothing_and_answers_by_code(

@@ -6,9 +6,10 @@ import trio
 from trio.testing import MockClock
 
 from potp2p.network.ports import StreamProtocol
-from potp2p.observability.status import NodeStatus, StateCode
+from potp2p.observability.status import MinerStatus, NodeStatus, StateCode
 from potp2p.protocol.wire.exchange import Role
-from tests.doubles.workers import FakeWorkers
+from potp2p.services.outcomes import OwnOutcomes
+from tests.doubles.workers import FakeWorkers, Garbler, right_header
 from tests.doubles.world import Machine, make_rules, open_world
 
 
@@ -82,3 +83,44 @@ async def test_a_miner_registers_mines_and_counts_what_was_accepted(
         assert record is not None
         assert status.miner.earned == record.earned
         assert status.balance == miner.node.chain.state().account(miner.keys.account).balance
+
+
+async def test_a_miner_is_told_what_its_settled_contributions_came_to(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=1) as world:
+        _, task = await world.submit(make_rules(rounds=2))
+        miner = world.machines["miner-0"]
+        state = miner.node.chain.state
+        await world.until(lambda: state().find_task(task) is not None)
+        await world.until(lambda: state().task(task).escrow == 0)
+        status = shown(miner).miner
+        assert status is not None
+        assert {(each.task, each.outcome) for each in status.outcomes} == {(task.hex(), "paid")}
+        assert [each.height for each in status.outcomes] == sorted(
+            each.height or 0 for each in status.outcomes
+        )
+        assert status.under_audit == ()
+        assert shown(miner).miner == status, "told once each"
+        miner.node.status._own = OwnOutcomes(miner.keys.node_id, miner.node.chain)
+        assert shown(miner).miner == status, "a node that was started again knows it too"
+
+
+async def test_a_miner_that_cheated_is_told_so_and_until_when_it_is_out(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        cheat = world.add("cheat", Role.MINER, workers=Garbler(content=right_header))
+        await world.submit(make_rules(rounds=3))
+
+        def mine() -> MinerStatus:
+            found = shown(cheat).miner
+            assert found is not None
+            return found
+
+        await world.until(lambda: mine().suspended)
+        assert {each.outcome for each in mine().under_audit} == {"open"}
+        await world.until(lambda: mine().banned_until is not None)
+        assert summary(cheat) == (StateCode.IDLE, ["banned"])
+        assert "distance over all parameters" in shown(cheat).reasons[0].detail
+        assert "slashed" in {each.outcome for each in mine().under_audit}

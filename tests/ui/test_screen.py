@@ -6,7 +6,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from potp2p.observability.status import LogLine, NodeStatus, StateCode
+from potp2p.foundation.types import POT
+from potp2p.observability.status import LogLine, NodeStatus, OutcomeLine, StateCode
 from potp2p.ui.cells import ASCII, UNICODE, Glyphs
 from potp2p.ui.dashboard import paint
 from potp2p.ui.screen import help_page, render
@@ -125,3 +126,28 @@ def test_help_fills_the_terminal_exactly(size: tuple[int, int]) -> None:
 
     assert len(lines) == size[1]
     assert {cell_len(each.plain) for each in lines} == {size[0]}
+
+
+def test_screen_says_why_a_miner_was_slashed_and_until_when_it_is_out() -> None:
+    status = miner_status()
+    assert status.miner is not None
+    fault = OutcomeLine("7f" * 32, 4, 5, "slashed", "slashed 15 POT and banned: why", 512)
+    paid = OutcomeLine("7f" * 32, 5, 5, "paid", "paid 1 POT at height 530", 530)
+    miner = replace(
+        status.miner,
+        bond=5 * POT,
+        bond_wanted=20 * POT,
+        banned_until=50_000,
+        outcomes=(fault, paid),
+    )
+    for shown, words in (
+        (miner, ("banned until 50,000", "bond 5.000 of 20.000 POT", "4:5 slashed 15 POT")),
+        (
+            replace(miner, banned_until=None, suspended=True, outcomes=(paid,)),
+            ("suspended", "5:5 paid 1 POT at height 530"),
+        ),
+    ):
+        lines = render(replace(status, miner=shown), 80, 24, UNICODE)
+        text = "\n".join(each.plain for each in lines)
+        assert all(word in text for word in words), text
+        assert {cell_len(each.plain) for each in lines} == {80}
