@@ -172,8 +172,8 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "rulings.py",
-                "            lied = is_lie(state, place, audit, each, verdict)\n",
-                "            lied = False\n",
+                "    taken = sum(punish_auditor(state, context, node) for node in liars)\n",
+                "    taken = 0\n",
             ),
         ),
     ),
