@@ -3,7 +3,7 @@
 import trio
 
 from cli.exits import ExitCode
-from cli.output import print_document, print_lines
+from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.benchmarks.proof import measure_proof
 from potp2p.benchmarks.proof_figures import proof_lines
@@ -23,7 +23,7 @@ def show_proof(
     verify_proof_plan(plan)
 
     async def work() -> Document:
-        return await measure_proof(plan)
+        return await measure_proof(plan, say)
 
     document = trio.run(run_until_signal, work)
     if json_output:

@@ -8,6 +8,7 @@ worker processes. What comes out of a run depends on its seed; how long it takes
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Final, cast
 
@@ -27,7 +28,6 @@ from potp2p.benchmarks.proof_plan import (
     poisons,
     profit_worlds,
 )
-from potp2p.benchmarks.proof_world import WorldPlan
 from potp2p.foundation.errors import OperatingError
 
 Document = dict[str, object]
@@ -40,8 +40,8 @@ ACCURACY_STEPS: Final = 10
 ERROR_WORDS_MAX: Final = 300
 
 
-async def measure_proof(plan: ProofPlan) -> Document:
-    """Run every network and return all figures."""
+async def measure_proof(plan: ProofPlan, tell: Callable[[str], None]) -> Document:
+    """Run every network and return all figures; `tell` hears of each that is done."""
     machine = Machine.look()
     started = trio.current_time()
     limiter = trio.CapacityLimiter(plan.jobs)
@@ -50,22 +50,24 @@ async def measure_proof(plan: ProofPlan) -> Document:
     cost: list[Document] = []
     accuracies: list[Document] = []
 
-    async def world(world_plan: WorldPlan, found: list[Document]) -> None:
+    async def ask(command: tuple[str, ...], question: Document, found: list[Document]) -> None:
         async with limiter:
-            found.append(await _ask(WORLD, asdict(world_plan)))
-
-    async def accuracy() -> None:
-        async with limiter:
-            accuracies.append(await _ask(ACCURACY, _accuracy_plan(plan)))
+            begun = trio.current_time()
+            found.append(await _ask(command, question))
+            spent = trio.current_time() - begun
+            what = question.get("kinds") or ["honest miners alone"]
+            assert isinstance(what, Sequence)
+            names = ", ".join(dict.fromkeys(str(each) for each in what))
+            tell(f"{question.get('name', 'accuracy')}: {names}, {spent:.0f} s")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(accuracy)
-        for each in profit_worlds(plan):
-            nursery.start_soon(world, each, profit)
-        for each in certain_worlds(plan):
-            nursery.start_soon(world, each, certain)
-        for each in cost_worlds(plan):
-            nursery.start_soon(world, each, cost)
+        nursery.start_soon(ask, ACCURACY, _accuracy_plan(plan), accuracies)
+        for world, found in (
+            *((each, profit) for each in profit_worlds(plan)),
+            *((each, certain) for each in certain_worlds(plan)),
+            *((each, cost) for each in cost_worlds(plan)),
+        ):
+            nursery.start_soon(ask, WORLD, asdict(world), found)
     document: Document = {
         "schema": SCHEMA,
         "quick": plan.quick,
