@@ -7,7 +7,14 @@ import trio
 
 from cli.output import print_document, print_lines, say
 from cli.work.identity import Access, client_of, node_account, read_address
-from potp2p.client.contributions import Explained, explained, explained_of_miner, place_of
+from potp2p.client.contributions import (
+    Explained,
+    PlaceName,
+    explained,
+    explained_of_miner,
+    place_of,
+    read_place,
+)
 from potp2p.foundation.amounts import format_amount
 from potp2p.foundation.types import AccountId
 from potp2p.observability.outcomes import address, finding, outcome_of, report, steps_of
@@ -22,16 +29,16 @@ Document = dict[str, object]
 
 def explain_contribution(access: Access, text: str, *, json_output: bool) -> None:
     """Print one contribution."""
-    found = trio.run(_explain, access, text)
+    found = trio.run(_explain, access, read_place(text))
     if json_output:
         print_document(contribution_document(found))
     else:
         print_lines(*contribution_text(found))
 
 
-async def _explain(access: Access, text: str) -> Explained:
+async def _explain(access: Access, name: PlaceName) -> Explained:
     async with client_of(access) as client:
-        return await explained(client, await place_of(client, text))
+        return await explained(client, await place_of(client, name))
     raise AssertionError("the client's context returns or raises")
 
 

@@ -14,7 +14,16 @@ from cli.work.confirm import confirm
 from cli.work.explain import SCHEMA as CONTRIBUTION_SCHEMA
 from cli.work.identity import Access, client_of, wallet_key
 from potp2p.client.challenges import raise_challenge, require_disputable, stake_of
-from potp2p.client.contributions import Explained, explained, leases_of, place_of, task_of
+from potp2p.client.contributions import (
+    Explained,
+    PlaceName,
+    explained,
+    leases_of,
+    place_of,
+    read_digits,
+    read_place,
+    task_of,
+)
 from potp2p.client.devices import open_devices
 from potp2p.client.replay import Judgement, judge
 from potp2p.client.round_check import RoundCheck, check_round
@@ -43,9 +52,10 @@ def verify_contribution(
     json_output: bool,
 ) -> int:
     """Replay one contribution, say what was found, and dispute what stands if that is asked for."""
+    name = read_place(text)
     secret = wallet_key(access) if challenge else None
     document, judgement = trio.run(
-        _verify_contribution, access, text, device, secret, yes, json_output
+        _verify_contribution, access, name, device, secret, yes, json_output
     )
     if json_output:
         print_document(document)
@@ -54,14 +64,14 @@ def verify_contribution(
 
 async def _verify_contribution(
     access: Access,
-    text: str,
+    name: PlaceName,
     device: str | None,
     secret: bytes | None,
     yes: bool,
     json_output: bool,
 ) -> tuple[Document, Judgement]:
     async with client_of(access, secret, apart=True) as client:
-        found = await explained(client, await place_of(client, text))
+        found = await explained(client, await place_of(client, name))
         task = await client.task(found.place.task)
         async with open_devices(_names(device), say) as workers:
             judgement = await judge(client, workers, found, task)
@@ -160,9 +170,10 @@ def verify_task(
 ) -> int:
     """Recompute the checkpoints of rounds, and replay some contributions of each."""
     wanted = None if rounds is None else read_rounds(rounds)
+    digits = read_digits(text)
     with TemporaryDirectory(prefix="potp2p-verify-") as folder:
         document, is_sound = trio.run(
-            _verify_task, access, text, wanted, sample, device, Path(folder), json_output
+            _verify_task, access, digits, wanted, sample, device, Path(folder), json_output
         )
     if json_output:
         print_document(document)
@@ -171,7 +182,7 @@ def verify_task(
 
 async def _verify_task(
     access: Access,
-    text: str,
+    digits: str,
     wanted: range | None,
     sample: int,
     device: str | None,
@@ -181,7 +192,7 @@ async def _verify_task(
     rows: list[Document] = []
     is_sound = True
     async with client_of(access) as client:
-        task_id = await task_of(client, text)
+        task_id = await task_of(client, digits)
         task = await client.task(task_id)
         open_rounds = [each for each in task.open_rounds if each < task.round]
         rounds = open_rounds if wanted is None else list(wanted)

@@ -51,22 +51,41 @@ class Explained:
         return self.receipt.height > 0
 
 
-async def place_of(client: Client, text: str) -> Place:
-    """Return the lease that TASK:ROUND:SHARD stands for; an open task's first digits will do."""
+@dataclass(frozen=True, slots=True)
+class PlaceName:
+    """A lease as somebody typed it: the first digits of an open task's id will do."""
+
+    digits: str
+    round: Round
+    shard: ShardIndex
+
+
+def read_place(text: str) -> PlaceName:
+    """Read TASK:ROUND:SHARD."""
     parts = text.split(":")
     if len(parts) != PARTS or not all(part.isascii() and part.isdigit() for part in parts[1:]):
         raise ConfigurationError(f"contribution {text!r} is not TASK:ROUND:SHARD")
     round_, shard = (int(part[:10]) for part in parts[1:])
     if round_ >= ROUNDS_MAX or shard >= SHARDS_MAX:
         raise MissingError(f"contribution {text!r}: no task has that many rounds or shards")
-    return Place(await task_of(client, parts[0]), Round(round_), ShardIndex(shard))
+    return PlaceName(read_digits(parts[0]), Round(round_), ShardIndex(shard))
 
 
-async def task_of(client: Client, text: str) -> TaskId:
-    """Return the task whose id begins with these digits; one that is over needs all 64."""
+def read_digits(text: str) -> str:
+    """Read the id of a task, or how it begins."""
     digits = text.lower()
     if not 0 < len(digits) <= TASK_HEX_DIGITS or not set(digits) <= HEX_DIGITS:
         raise ConfigurationError(f"task {text!r} is not made of 1 to {TASK_HEX_DIGITS} hex digits")
+    return digits
+
+
+async def place_of(client: Client, name: PlaceName) -> Place:
+    """Return the lease that is meant."""
+    return Place(await task_of(client, name.digits), name.round, name.shard)
+
+
+async def task_of(client: Client, digits: str) -> TaskId:
+    """Return the task whose id begins with these digits; one that is over needs all of them."""
     if len(digits) == TASK_HEX_DIGITS:
         return TaskId(Digest(int(digits, 16).to_bytes(TASK_HEX_DIGITS // 2, "big")))
     chain = await client.chain()

@@ -23,7 +23,6 @@ from potp2p.protocol.wire.exchange import RECEIPT_BYTES_MAX
 from potp2p.protocol.wire.schema import decode_own
 from potp2p.services.chain import ChainService
 
-
 _ENDED: Final = frozenset({LeaseStatus.VOID, LeaseStatus.REJECTED})
 
 

@@ -14,6 +14,8 @@ from potp2p.client.contributions import (
     explained_of_miner,
     leases_of,
     place_of,
+    read_digits,
+    read_place,
     task_of,
 )
 from potp2p.foundation.errors import ConfigurationError, MissingError
@@ -150,16 +152,18 @@ async def test_a_contribution_is_named_by_enough_digits_and_no_others(
         client, task = await world.submit(make_rules())
         digits = task.hex()
         for name in (digits[:1], digits[:7].upper(), digits):
-            assert await task_of(client, name) == task
-        assert await place_of(client, f"{digits[:4]}:1:2") == Place(task, Round(1), ShardIndex(2))
+            assert await task_of(client, read_digits(name)) == task
+        assert await place_of(client, read_place(f"{digits[:4]}:1:2")) == Place(
+            task, Round(1), ShardIndex(2)
+        )
         other = "0" if digits[0] != "0" else "1"
         with pytest.raises(MissingError, match="no open task begins with"):
             await task_of(client, other)
         for name in ("", "xyz", "ab:1", "ab:1:2:3", "ab:-1:2", "ab:1:x", "ab::1", f"{digits}0:1:1"):
             with pytest.raises(ConfigurationError):
-                await place_of(client, name)
+                read_place(name)
         with pytest.raises(MissingError, match="that many rounds"):
-            await place_of(client, f"{digits}:{10**20}:1")
+            read_place(f"{digits}:{10**20}:1")
         for place in (
             Place(task, Round(3), ShardIndex(0)),
             Place(task, FIRST, ShardIndex(9_999)),
