@@ -8,11 +8,9 @@ Money is checked to be conserved in every block.
 Departures from DESIGN, on purpose. The frame names its first view beside the primary, since after a
 full turn of views the primary alone does not say how many turns were missed. Every round leases all
 its shards whatever the number of miners, and a miner's rate only decides its part: else the result
-of a gradient round would depend on who is there. The half of a slash that is not burned joins the
-task's escrow, which pays auditors and then the client; paid to the auditors of one audit it would
-reward keeping an honest reveal out of the chain. A contribution drawn for an audit that nobody may
-judge is void, not passed. Authors that lost their rank are drawn all the same and skipped, so that
-a draw can be redone from the certificate alone. A registration's stamp must exceed the one before.
+of a gradient round would depend on who is there. Authors that lost their rank are drawn all the
+same and skipped, so that a draw can be redone from the certificate alone. A registration's stamp
+must exceed the one before.
 A turn kept forgives half a missed one instead of all of them: a league that fails every other turn
 was skipped for 2 heights at most and took n = 31 from 2 s a block to 3.75 s in the simulator.
 
@@ -28,21 +26,31 @@ height on, within the f that may be left out, and goes first at the epoch's end.
 bodies cost rank, weight and leases, not its bond. Evidence has no byte cap of its own: it is
 bounded by offences, and each costs a block two signature checks.
 
+Audits (audits.py, audit_phases.py, rulings.py, challenges.py, convictions.py). Half of a slash is
+burned; of the other half whoever proved it by a replay gets the price of an audit, and the rest
+joins the task's escrow, which pays auditors and then the client. Where the miner showed no trace
+nobody is rewarded: it would pay to keep an honest one out of the chain. Judges' traces are no
+secret once auditors have opened; a quorum of judges is honest. A report that differs from the final
+ruling is unpaid, and slashed where it is its opposite; who failed as a drawn auditor earns nothing
+as a judge. An audit is worth no more than the lease that it repeats. The accused stakes what it
+has: a conviction would take all of it. A bond outlasts the longest of these paths (audit_reach.py),
+which on a devnet takes more than four epochs.
+
 Draws and what they are over (each set is fixed before the last f + 1 different primaries revealed):
 - authors of a height: weights frozen as the cycle opens, of results that were final before the last
   f + 1 reveals in front of their booking (booking.py, epochs.py); beacon of the last block.
 - leases of a round: miners by what they said (offer, ready, a bond that came to suffice) below
-  `drawable_below` (seats.py, miners.py, leasing.py); beacon of the last block. Each stands by a hash
-  of its own key, so that nobody draws again by bringing or withdrawing one of its own.
+  `drawable_below` (seats.py, miners.py, leasing.py); beacon of the last block. Each stands by a
+  hash of its own key, so that nobody draws again by bringing or withdrawing one of its own.
 - audits of a round: its set, with every probability, as it was fixed; the first beacon after f + 1
   further reveals, kept until the result is there (audits.py).
-- auditors of a contribution: bonds, classes and payouts as the last cycle opened (auditors.py); the
-  same beacon, and for a replacement that of the last block.
+- auditors of a contribution: bonds, classes and payouts as the cycle opened in which its set was
+  fixed (auditors.py); the same beacon. For a replacement the last cycle and the last beacon.
 Zeros that a seat without anchor shows are no reveal in any of them.
 
-Results (results.py). Commitments to a result end before anyone may show one, not with the first that
-is shown: in between, whoever writes a block could let a copy in. Who shows one late is counted and
-earns nothing; the share goes to those whose results made the quorum.
+Results (results.py). Commitments to a result end before anyone may show one, not with the first
+that is shown: in between, whoever writes a block could let a copy in. Who shows one late is counted
+and earns nothing; the share goes to those whose results made the quorum.
 
 Newcomers (miners.py, leasing.py). An eighth of a round is kept exact on average: what does not
 divide is one shard more in some rounds. Where no miner has a bond they take all. A record without

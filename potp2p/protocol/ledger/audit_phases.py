@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from potp2p.foundation.committee import quorum
-from potp2p.foundation.types import Height, Round, TaskId
+from potp2p.foundation.types import Cycle, Height, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import (
     Audit,
@@ -21,7 +21,7 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
-from potp2p.protocol.ledger.auditors import call_auditors
+from potp2p.protocol.ledger.auditors import open_pool
 from potp2p.protocol.ledger.audits import called, escalate, half_of_all, with_callees
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.findings import report_verdict
@@ -90,7 +90,10 @@ def _end_commits(
     if audit.replaced:
         return escalate(state, context, place, audit, Escalation.ABSENT)
     before = tuple(each.auditor for each in audit.auditors)
-    fresh = call_auditors(state, context, place, state.chain().beacon, len(missing), before)
+    # With a new beacon from the table of the last cycle, which nobody can have changed knowing it.
+    chain, rules = state.chain(), state.task(place[0]).rules
+    pool = open_pool(state, context, rules, Cycle(max(0, chain.cycle - 1)))
+    fresh = pool.call(place, chain.beacon, len(missing), before)
     if len(fresh) < len(missing):
         return escalate(state, context, place, audit, Escalation.ABSENT)
     return replace(

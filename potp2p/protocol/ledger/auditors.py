@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.types import AccountId, Amount, Cycle, Digest, NodeId
@@ -29,7 +29,7 @@ SEAT_RATE: Final = 4
 
 def freeze_auditors(state: State, cycle: Cycle, genesis: Genesis) -> None:
     """
-    Note who may audit as a cycle opens; drawn from in the next one, then dropped.
+    Note who may audit as a cycle opens: whose contributions are fixed in it are drawn from that.
 
     Everything that a draw depends on is in it. Whoever may still change its bond, its class or
     where it is paid once it knows the beacon could draw again as often as it has such choices.
@@ -81,26 +81,39 @@ def sponsor_of(state: State, account: AccountId, genesis: Genesis) -> AccountId 
     return record.backer
 
 
-def call_auditors(  # noqa: PLR0913  # the draw and everything that it depends on
-    state: State,
-    context: BlockContext,
-    place: LeasePlace,
-    beacon: Digest,
-    committee: int,
-    before: tuple[NodeId, ...] = (),
-) -> tuple[NodeId, ...]:
-    """Draw auditors of a contribution, none of whom shares an account with those named before."""
-    task, lease = state.task(place[0]), state.lease(*place)
-    genesis = context.genesis
-    related = (lease.miner, task.client, *before)
-    where = AuditorDraw(
-        beacon,
-        *place,
-        excluded=frozenset(each for node in related for each in accounts_of(state, node, genesis)),
-        busy=_busy(state),
-    )
-    candidates = tuple(_candidates(state, context, task.rules))
-    return draw_auditors(where, candidates, committee)
+@dataclass(slots=True)
+class AuditorPool:
+    """Who may be drawn for the audits of a task in one block, and what each has to do already."""
+
+    state: State
+    genesis: Genesis
+    candidates: tuple[Candidate, ...]
+    _open: Counter[NodeId]
+    """Replays that are asked of everyone."""
+
+    def call(
+        self, place: LeasePlace, beacon: Digest, committee: int, before: tuple[NodeId, ...] = ()
+    ) -> tuple[NodeId, ...]:
+        """Draw auditors, none of whom shares an account with those named before."""
+        task, lease = self.state.task(place[0]), self.state.lease(*place)
+        related = (lease.miner, task.client, *before)
+        excluded = {
+            account for node in related for account in accounts_of(self.state, node, self.genesis)
+        }
+        busy = (node for node, count in self._open.items() if count >= _rate(self.state, node))
+        where = AuditorDraw(beacon, *place, excluded=frozenset(excluded), busy=frozenset(busy))
+        drawn = draw_auditors(where, self.candidates, committee)
+        self._open.update(drawn)
+        return drawn
+
+
+def open_pool(state: State, context: BlockContext, rules: TaskRules, cycle: Cycle) -> AuditorPool:
+    """Return who may audit a task by the table of a cycle, or of the last one where it is gone."""
+    table = state.auditors(cycle)
+    if table is None and state.chain().cycle:
+        table = state.auditors(Cycle(state.chain().cycle - 1))
+    candidates = tuple(_candidates(state, context, rules, table))
+    return AuditorPool(state, context.genesis, candidates, _open_replays(state))
 
 
 def accounts_of(state: State, node: NodeId, genesis: Genesis) -> frozenset[AccountId]:
@@ -110,12 +123,12 @@ def accounts_of(state: State, node: NodeId, genesis: Genesis) -> frozenset[Accou
     return frozenset({account, payout_of(state, node)} | ({sponsor} if sponsor else set()))
 
 
-def _candidates(state: State, context: BlockContext, rules: TaskRules) -> Iterator[Candidate]:
-    """Yield who may audit a task: in the first cycles of a chain its seats, all alike."""
-    chain = state.chain()
-    table = state.auditors(Cycle(chain.cycle - 1)) if chain.cycle else None
+def _candidates(
+    state: State, context: BlockContext, rules: TaskRules, table: AuditorTable | None
+) -> Iterator[Candidate]:
+    """Yield who may audit a task: in the first cycle of a chain its seats, all alike."""
     if table is None:
-        for seat in chain.seats:
+        for seat in state.chain().seats:
             row = _row(state, seat.node, EVERY_CLASS, EVERY_MEMORY, context.genesis)
             yield _candidate(replace(row, weight=Amount(1)))
         return
@@ -136,8 +149,8 @@ def _candidate(row: AuditorRow) -> Candidate:
     return Candidate(row.node, row.weight, frozenset(accounts))
 
 
-def _busy(state: State) -> frozenset[NodeId]:
-    """Return who has as many audits to do as it can within their deadline."""
+def _open_replays(state: State) -> Counter[NodeId]:
+    """Return how many replays are asked of everyone as a drawn auditor."""
     chain = state.chain()
     counts: Counter[NodeId] = Counter()
     for task_id in (*chain.tasks, *chain.unsettled):
@@ -148,7 +161,7 @@ def _busy(state: State) -> frozenset[NodeId]:
                     counts.update(
                         each.auditor for each in audit.auditors if each.conduct is Conduct.CALLED
                     )
-    return frozenset(node for node, count in counts.items() if count >= _rate(state, node))
+    return counts
 
 
 def _rate(state: State, node: NodeId) -> int:

@@ -18,8 +18,9 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
-from potp2p.protocol.ledger.auditors import call_auditors
+from potp2p.protocol.ledger.auditors import AuditorPool, open_pool
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
+from potp2p.protocol.ledger.heights import cycle_of
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.money import PPM, free_bond
 from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase
@@ -57,11 +58,13 @@ def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Ro
             record = replace(record, draw_beacon=state.chain().beacon)
     state.put_round(task_id, round_, record)
     if record.draw_beacon != NO_DIGEST and record.phase is RoundPhase.AUDIT:
+        cycle = cycle_of(record.fixed, context.genesis.consensus)
+        pool = open_pool(state, context, state.task(task_id).rules, cycle)
         drawn = tuple(
             row.shard
             for row in record.leases
             if state.lease(task_id, round_, row.shard).status is LeaseStatus.ACCEPTED
-            and _draw_one(state, context, (task_id, round_, row.shard))
+            and _draw_one(state, context, (task_id, round_, row.shard), pool)
         )
         record = replace(
             record,
@@ -72,7 +75,7 @@ def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Ro
     state.put_round(task_id, round_, record)
 
 
-def _draw_one(state: State, context: BlockContext, place: LeasePlace) -> bool:
+def _draw_one(state: State, context: BlockContext, place: LeasePlace, pool: AuditorPool) -> bool:
     """Decide about one contribution: an audit, or the word of those who attested it."""
     lease, beacon = state.lease(*place), state.round(place[0], place[1]).draw_beacon
     reason, probability = _why(state, place, lease)
@@ -81,8 +84,7 @@ def _draw_one(state: State, context: BlockContext, place: LeasePlace) -> bool:
         state.put_lease(*place, replace(lease, status=LeaseStatus.PASSED))
         return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
-    training = context.genesis.training
-    auditors = call_auditors(state, context, place, beacon, training.audit_committee)
+    auditors = pool.call(place, beacon, context.genesis.training.audit_committee)
     audit = open_audit(context, reason, auditors)
     if not auditors:
         audit = escalate(state, context, place, audit, Escalation.NO_AUDITOR)
