@@ -31,6 +31,8 @@ class ExampleChoice(StrEnum):
     """The packages that come with potp2p."""
 
     DIGITS = "digits"
+    DIGITS_RESNET = "digits-resnet"
+    IMAGES_RESNET50 = "images-resnet50"
     TEXT = "text"
 
 

@@ -148,6 +148,35 @@ def replay(
     return show_replay(tuple(task or ()), replays, seed, cheats=cheats, json_output=json_output)
 
 
+@application.command("resnet")
+def resnet(
+    rounds: Annotated[
+        int, typer.Option("--rounds", help="Of 10 segments; 100 process each ten times.")
+    ] = 3,
+    validators: Validators = 4,
+    miners: Annotated[int, typer.Option("--miners", help="Nodes that train.")] = 2,
+    block_milliseconds: Annotated[
+        int, typer.Option("--block-milliseconds", help="Deadlines count blocks; slow machines.")
+    ] = 4_000,
+    watts_per_core: Annotated[
+        float, typer.Option("--watts-per-core", help="For the energy estimate.")
+    ] = 10.0,
+    seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
+    json_output: Json = False,
+) -> int:
+    """
+    Train the published test case, a ResNet-50 in 100 segments, on a network of real processes.
+
+    Takes minutes a round on two cores, 14 GB of memory with the default nodes, and up to 2 GB of
+    disk for each of them.
+    """
+    from cli.work.bench import show_resnet
+    from potp2p.benchmarks.resnet import ResnetFlags
+
+    flags = ResnetFlags(rounds, validators, miners, block_milliseconds, watts_per_core, seed)
+    return show_resnet(flags, json_output=json_output)
+
+
 @application.command("published")
 def published(
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of every cell.")] = 3,

@@ -9,7 +9,7 @@ from typing import cast
 import trio
 
 from cli.exits import ExitCode
-from cli.output import print_document, print_lines
+from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.benchmarks.consensus import measure_consensus
 from potp2p.benchmarks.consensus_plan import (
@@ -44,6 +44,13 @@ from potp2p.benchmarks.published import (
 )
 from potp2p.benchmarks.replay import ReplayPlan, measure_replays, verify_replay_plan
 from potp2p.benchmarks.replay_lines import replay_lines
+from potp2p.benchmarks.resnet import (
+    ResnetFlags,
+    ResnetPlan,
+    measure_resnet,
+    resnet_lines,
+    verify_resnet_plan,
+)
 from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
 
 Document = dict[str, object]
@@ -160,6 +167,17 @@ def show_replay(
         return await measure_replays(plan)
 
     return _show(measure, replay_lines, json_output=json_output)
+
+
+def show_resnet(flags: ResnetFlags, *, json_output: bool) -> int:
+    """Train the published test case; rounds are told on stderr as they come."""
+
+    async def measure(folder: Path) -> Document:
+        plan = ResnetPlan(flags, folder)
+        verify_resnet_plan(plan)
+        return await measure_resnet(plan, say)
+
+    return _show(measure, resnet_lines, json_output=json_output)
 
 
 def show_published(plan: PublishedPlan, *, json_output: bool) -> int:

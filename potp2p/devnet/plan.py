@@ -17,7 +17,7 @@ from potp2p.processes.programs import Programs
 from potp2p.simulation.adversaries.kinds import Kind, Place, parse_kind
 from potp2p.simulation.adversaries.roster import parts_of
 
-EXAMPLES: Final = ("digits", "text")
+EXAMPLES: Final = ("digits", "digits-resnet", "images-resnet50", "text")
 MODES: Final = ("local", "gradient")
 SEED_BOUND: Final = 1 << 48
 
@@ -76,7 +76,8 @@ def verify_adversaries(plan: Plan) -> None:
 def verify_plan(plan: Plan) -> None:
     """Raise ConfigurationError with one line for a network that cannot be started here."""
     if plan.example not in EXAMPLES:
-        raise ConfigurationError(f"--example {plan.example}: choose digits or text")
+        known = ", ".join(EXAMPLES)
+        raise ConfigurationError(f"--example {plan.example}: choose one of {known}")
     if plan.mode not in MODES:
         raise ConfigurationError(f"--mode {plan.mode}: choose local or gradient")
     if not 1 <= plan.validators <= DEVNET_VALIDATORS_MAX:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from potp2p.foundation.limits import BLOB_QUOTA_BYTES
 from potp2p.foundation.types import AccountId, Amount, TrustedCheckpoint
 from potp2p.network.emulation import LinePlan
 from potp2p.observability.status import LogLine
@@ -28,6 +29,8 @@ class Launch:
     lowest_price: Amount
     devices: tuple[str, ...]
     """torch names; empty means every device that torch finds."""
+    blob_quota_bytes: int = BLOB_QUOTA_BYTES
+    """Disk for data, payloads and checkpoints."""
     checkpoint: TrustedCheckpoint | None = None
     """What a new node begins with: the state at a block that the operator vouches for."""
     log: Callable[[LogLine], None] | None = None
@@ -54,6 +57,7 @@ def launch_of(
         payout=configuration.payout,
         lowest_price=configuration.lowest_price,
         devices=configuration.miner.devices,
+        blob_quota_bytes=configuration.node.disk_quota_mib << 20,
         checkpoint=configuration.checkpoint,
         log=log,
     )

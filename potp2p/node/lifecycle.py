@@ -168,7 +168,7 @@ def _open_adapters(
         directory=network.directory,
         network_facts=network.facts,
         chain_store=LmdbChainStore(environment),
-        blob_store=BlobFiles(folder / "blobs"),
+        blob_store=BlobFiles(folder / "blobs", launch.blob_quota_bytes),
         notebook=LmdbNotebook(environment),
         journal=stack.enter_context(JournalFile.open(folder / JOURNAL)),
         safety=stack.enter_context(SafetyFile.open(folder / SAFETY_RECORD)),

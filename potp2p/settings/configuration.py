@@ -16,6 +16,7 @@ from typing import Annotated, Final, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from potp2p.foundation.errors import ConfigurationError
+from potp2p.foundation.limits import BLOB_QUOTA_BYTES
 from potp2p.foundation.types import AccountId, Amount, TrustedCheckpoint
 from potp2p.settings.values import (
     AccountText,
@@ -33,6 +34,9 @@ from potp2p.settings.values import (
 CONFIGURATION_BYTES_MAX: Final = 1 << 16
 PREFIX: Final = "POTP2P_"
 LIST_ITEMS_MAX: Final = 64
+DISK_QUOTA_MIB_MIN: Final = 256
+"""One round of a devnet's payloads."""
+DISK_QUOTA_MIB_MAX: Final = 1 << 26
 
 
 @unique
@@ -66,6 +70,10 @@ class NodeSection(_Section):
 
     name: Name = "potp2p"
     role: Annotated[RoleName, Field(strict=False)] = RoleName.OBSERVER
+    disk_quota_mib: Annotated[int, Field(ge=DISK_QUOTA_MIB_MIN, le=DISK_QUOTA_MIB_MAX)] = (
+        BLOB_QUOTA_BYTES >> 20
+    )
+    """For data, payloads and checkpoints; the least used go first, what is in use stays."""
 
 
 class NetworkSection(_Section):
@@ -235,6 +243,8 @@ def _from_text(default: object, text: str) -> object:
     """Read a variable as the kind that its key has; what does not fit is left for the checks."""
     if isinstance(default, bool):
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if isinstance(default, int) and text.isascii() and text.isdecimal():
+        return int(text)
     if isinstance(default, tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
@@ -271,6 +281,8 @@ def _one_line(error: ValidationError, written: Mapping[Key, _Written]) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in cast("tuple[object, ...]", value)) + "]"
     assert isinstance(value, str), value

@@ -101,6 +101,7 @@ def test_variables_are_read_as_the_kind_of_their_key(tmp_path: Path) -> None:
         "POTP2P_NETWORK__LISTEN": "/ip4/127.0.0.1/tcp/1, /ip4/127.0.0.1/tcp/2",
         "POTP2P_NETWORK__MDNS": "TRUE",
         "POTP2P_UI__ASCII": "0",
+        "POTP2P_NODE__DISK_QUOTA_MIB": "2048",
         "POTP2P_MINER__DEVICES": "",
         "POTP2P_PASSWORD_FILE": "not a key of ours",
         "HOME": "/",
@@ -110,6 +111,7 @@ def test_variables_are_read_as_the_kind_of_their_key(tmp_path: Path) -> None:
     assert configuration.network.listen == ("/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2")
     assert configuration.network.mdns is True
     assert configuration.ui.ascii is False
+    assert configuration.node.disk_quota_mib == 2_048
     assert configuration.miner.devices == ()
 
 
@@ -121,6 +123,8 @@ def test_variables_are_read_as_the_kind_of_their_key(tmp_path: Path) -> None:
         ("node = 1", "node is a section: write [node]"),
         ('[network]\nlisten_on = "x"', "unknown key network.listen_on; did you mean listen?"),
         ("[node]\nzzz = 1", "unknown key node.zzz; known are name, role"),
+        ("[node]\ndisk_quota_mib = 255", "node.disk_quota_mib: input should be greater than"),
+        ('[node]\ndisk_quota_mib = "9"', "node.disk_quota_mib: input should be a valid integer"),
         ("[node]\nname = 1", "node.name: input should be a valid string"),
         ('[node]\nname = "a b"', "node.name: 'a b' is not a name of up to 32 letters"),
         ('[node]\nname = "../x"', "node.name: '../x' is not a name"),
