@@ -109,7 +109,12 @@ class SnapshotFetcher:
     # Finding
 
     async def _candidates(self) -> list[_Candidate]:
-        """Return what is offered: the newest first, then what most peers offer."""
+        """
+        Return what is offered, the newest first, but what one peer alone offers last.
+
+        A manifest is not proved before all of it is here: one liar must not have its gigabytes
+        fetched while others agree on a true one.
+        """
         found: dict[tuple[Digest, Digest], _Candidate] = {}
         for peer in self._peers():
             for offer in await self._offers(peer):
@@ -117,7 +122,12 @@ class SnapshotFetcher:
                 if offer.manifest not in self._refused:
                     found.setdefault(key, _Candidate(offer, [])).peers.append(peer)
         return sorted(
-            found.values(), key=lambda each: (-each.offer.header.body.height, -len(each.peers))
+            found.values(),
+            key=lambda each: (
+                len(each.peers) == 1,
+                -each.offer.header.body.height,
+                -len(each.peers),
+            ),
         )
 
     def _peers(self) -> tuple[NodeId, ...]:

@@ -162,6 +162,13 @@ def forged_offer(request: SnapshotRequest, answer: bytes) -> bytes:
     return encode(SnapshotOffers((replace(offers[0], header=header, seal=seal),)))
 
 
+def only_old(request: SnapshotRequest, answer: bytes) -> bytes:
+    """Offer nothing but the older snapshot."""
+    if not isinstance(request.wanted, OffersRequest):
+        return answer
+    return encode(SnapshotOffers(decode(SnapshotOffers, answer).offers[1:]))
+
+
 @dataclass(slots=True)
 class FalseState:
     """Offers the true header with a state, chunk list and all, that has gold in it."""
@@ -234,6 +241,23 @@ async def test_a_state_that_is_not_the_headers_is_found_out_and_another_is_fetch
     new.build()
     assert new.service.head.state_root == host.chain.made[NEWEST - 1].outcome.state_root
     assert offenders(hub) == {liar.node}
+
+
+async def test_what_one_peer_alone_offers_is_not_fetched_while_others_agree(
+    host: Host, tmp_path: Path, stack: ExitStack
+) -> None:
+    hub = MemoryHub()
+    false = FalseState(host)
+    await false.prepare()
+    liar = Server("liar", host.chain, hub, host=host, lie=false.lie)
+    for name in ("honest", "other"):
+        Server(name, host.chain, hub, host=host, lie=only_old)
+    new = await newcomer(host.chain, tmp_path, stack)
+    network = hub.attach(key_of("newcomer").node_id)
+    offer = await fetcher_of(new, network, 50).fetch()
+    assert offer.header.body.height == 100
+    asked = {type(each.wanted) for each in liar.wanted}
+    assert asked.isdisjoint({SnapshotChunkRequest, SnapshotManifestRequest})
 
 
 async def test_a_snapshot_of_another_history_is_never_fetched(
