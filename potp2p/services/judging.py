@@ -17,7 +17,7 @@ from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.limits import INSPECT_SECONDS
-from potp2p.foundation.types import Height, NodeId
+from potp2p.foundation.types import Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import (
@@ -28,7 +28,7 @@ from potp2p.protocol.ledger.duties import (
     ValidatorDuties,
     validator_duties,
 )
-from potp2p.protocol.ledger.keys import LeasePlace, lease_key, round_key
+from potp2p.protocol.ledger.keys import lease_key, round_key
 from potp2p.protocol.wire.manifests import (
     EVALUATION_FILE,
     INITIAL_FILE,
@@ -57,6 +57,9 @@ from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease
 from potp2p.training.reports import Aggregated, Checked, Inspected, Progress
 from potp2p.workers.ports import Workers
 
+Claimant = tuple[TaskId, Round, ShardIndex, NodeId]
+"""Whose payload for which lease."""
+
 
 @dataclass(slots=True)
 class JudgingService:
@@ -74,7 +77,7 @@ class JudgingService:
     random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
-    _sound: dict[LeasePlace, bool] = field(default_factory=dict[LeasePlace, bool])
+    _sound: dict[Claimant, bool] = field(default_factory=dict[Claimant, bool])
     """Payloads held here: acceptable or not."""
     _errands: Errands = field(init=False)
 
@@ -90,10 +93,6 @@ class JudgingService:
                 duties = validator_duties(
                     self.chain.state(), self.keys.node_id, self.chain.ledger.genesis
                 )
-                rounds = {(duty.task, duty.round) for duty in duties.attests}
-                self._sound = {
-                    place: sound for place, sound in self._sound.items() if place[:2] in rounds
-                }
                 if duties.anchor is not None:
                     anchor = self.beacons.anchor(duties.anchor)
                     self.outbox.say(Anchor(duties.anchor, anchor))
@@ -114,8 +113,10 @@ class JudgingService:
         for attest in duties.attests:
             place = round_key(attest.task, attest.round)
             for claimed in attest.claimed:
-                name = b"payload/" + lease_key(attest.task, attest.round, claimed.shard)
-                wanted[name] = bind(self._hold_payload, (attest, claimed))
+                lease = lease_key(attest.task, attest.round, claimed.shard)
+                wanted[b"payload/" + claimed.miner + lease] = bind(
+                    self._hold_payload, (attest, claimed)
+                )
             if attest.claims_ended:
                 # A later bitmap is another duty: it follows once the first one stands.
                 said = len(attest.attested).to_bytes(2, "big")
@@ -192,7 +193,8 @@ class JudgingService:
         """Fetch one claimed payload, keep it, and check what needs no other payload."""
         duty, claimed = duty_and_claim
         place = (duty.task, duty.round, claimed.shard)
-        if place in self._sound:
+        known = (*place, claimed.miner)
+        if known in self._sound:
             return
         hints = self._peers()
         try:
@@ -202,7 +204,7 @@ class JudgingService:
         except PeerError as error:
             # Its manifest is the claim's and too large: no other peer has a better one.
             self.say("verify", f"payload {lease_name(place)} refused: {error.detail}")
-            self._sound[place] = False
+            self._sound[known] = False
             return
         self.blobs.store.pin(claimed.payload)
         theta = await self.packages.theta(duty.package_root, duty.theta, hints)
@@ -214,7 +216,7 @@ class JudgingService:
         assert isinstance(report, Checked)
         if report.fault is not None:
             self.say("verify", f"payload {lease_name(place)} refused: {report.fault}")
-        self._sound[place] = report.fault is None
+        self._sound[known] = report.fault is None
 
     async def _attest(self, duty: AttestDuty) -> Free:
         """
@@ -226,13 +228,17 @@ class JudgingService:
         half = Height(duty.phase_started + duty.rules.rounds.attest_window // 2)
         while True:
             looked_at = [
-                self._sound.get((duty.task, duty.round, each.shard)) for each in duty.claimed
+                self._sound.get((duty.task, duty.round, each.shard, each.miner))
+                for each in duty.claimed
             ]
             complete = None not in looked_at or self.chain.head.height >= half
-            sound = {each.shard for each, fit in zip(duty.claimed, looked_at, strict=True) if fit}
+            sound = {
+                duty.rows.index((each.shard, each.miner))
+                for each, fit in zip(duty.claimed, looked_at, strict=True)
+                if fit
+            }
             if complete and sound > set(duty.attested):
-                marked = [place for place, shard in enumerate(duty.shards) if shard in sound]
-                return Attest(duty.task, duty.round, bitmap_of(tuple(marked)))
+                return Attest(duty.task, duty.round, bitmap_of(tuple(sorted(sound))))
             await self.chain.bell.wait_above(self.chain.head.height)
 
     async def _say_result(self, duty: ResultDuty) -> Free:

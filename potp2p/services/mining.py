@@ -19,8 +19,8 @@ from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
 from potp2p.protocol.ledger.keys import LeasePlace
-from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.stamp import NO_STAMP
+from potp2p.protocol.ledger.stand_ins import held_by
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.transactions import Challenge, Ready, RegisterMiner
@@ -93,8 +93,8 @@ class MiningService:
         state = self.chain.state()
         for name in self.notebook.names(CONTRIBUTIONS):
             key = place_of(CONTRIBUTIONS, name)
-            lease, draft = state.find_lease(*key), self._draft(key)
-            if lease is not None and lease.claim is None and draft is not None:
+            held, draft = held_by(state, self.keys.node_id, key), self._draft(key)
+            if held is not None and held.claim is None and draft is not None:
                 self.blobs.hold_back(draft.payload)
 
     async def run(self) -> None:
@@ -196,12 +196,12 @@ class MiningService:
         """Say the claim until it stands on the chain, then serve its payload."""
         height = Height(-1)
         while True:
-            record = self.chain.state().find_lease(*key)
-            if record is None or record.miner != self.keys.node_id:
+            held = held_by(self.chain.state(), self.keys.node_id, key)
+            if held is None:
                 return
-            if record.claim is not None:
+            if held.claim is not None:
                 break
-            if record.status is not LeaseStatus.OPEN:
+            if not held.may_claim:
                 self.say("miner", f"claim {lease_name(key)} came too late")
                 return
             self.outbox.say(draft.claim(self.keys.node_id, key))

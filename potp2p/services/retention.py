@@ -77,6 +77,7 @@ def _round_blobs(state: State, task: TaskId, round_: Round) -> Iterator[BlobId]:
     record = state.round(task, round_)
     yield record.theta
     yield from (vote.root for vote in record.results)
+    yield from (each.claim.payload for each in record.stand_ins if each.claim is not None)
     for row in record.leases:
         lease = state.find_lease(task, round_, row.shard)
         if lease is not None and lease.claim is not None:

@@ -398,10 +398,8 @@ class LedgerWorld:
             yield AttestPackage(package.task, True)
         for attest in duties.attests:
             if attest.claims_ended:
-                claimed = {each.shard for each in attest.claimed}
-                places = tuple(
-                    place for place, shard in enumerate(attest.shards) if shard in claimed
-                )
+                claimed = {(each.shard, each.miner) for each in attest.claimed}
+                places = tuple(place for place, row in enumerate(attest.rows) if row in claimed)
                 yield Attest(attest.task, attest.round, bitmap_of(places))
         for result in duties.results:
             parts = [each.payload for each in result.accepted]

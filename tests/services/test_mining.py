@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from potp2p.foundation.types import BlobId
+from potp2p.foundation.types import BlobId, NodeId, Round
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.ledger.transition import decode_transaction
@@ -125,3 +125,31 @@ async def test_a_lease_that_ran_out_is_given_up(tmp_path: Path, autojump_clock: 
         await world.until(lambda: mining.lines() != ())
         await world.until(lambda: mining.lines() == ())
         assert claims(world, miner) == []
+
+
+async def test_an_idle_miner_does_the_leases_of_one_that_hangs(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=2) as world:
+        slow = world.add("miner-slow", Role.MINER, workers=FakeWorkers(seconds=500))
+        chain = world.machines["validator-0"].node.chain
+        await world.until(lambda: len(chain.state().chain().miners) == 3)
+        # What is said waits until two more primaries have revealed.
+        await world.height(chain.head.height + 6, "validator-0")
+        rules = make_rules(rounds=1, shards=3)
+        _, task = await world.submit(rules)
+        leased: set[NodeId] = set()
+
+        def finished() -> bool:
+            state = chain.state()
+            if Round(0) in state.task(task).open_rounds:
+                leased.update(row.miner for row in state.round(task, Round(0)).leases)
+            return state.task(task).status is TaskStatus.FINISHED
+
+        await world.until(finished, seconds=120)
+        assert slow.node_id in leased
+        assert chain.state().task(task).passes == (1, 1, 1)
+        record = chain.state().miner(slow.keys.account)
+        assert record is not None
+        assert (record.accepted, record.missed) == (0, 1)
+        assert claims(world, slow) == []

@@ -44,6 +44,7 @@ Draws and what they are over (each set is fixed before the last f + 1 different 
   hash of its own key, so that nobody draws again by bringing or withdrawing one of its own.
 - audits of a round: its set, with every probability, as it was fixed; the first beacon after f + 1
   further reveals, kept until the result is there (audits.py).
+- stand-ins at half time: miners as for leases; beacon of the last block.
 - auditors of a contribution: bonds, classes and payouts as the cycle opened in which its set was
   fixed (auditors.py); the same beacon. For a replacement the last cycle and the last beacon.
 Zeros that a seat without anchor shows are no reveal in any of them.
@@ -57,5 +58,8 @@ divide is one shard more in some rounds. Where no miner has a bond they take all
 bond is dropped after two epochs away, or for another when the list is full, its ban with it: a
 fresh key costs as little.
 
-Left out of this form: the second lease of a shard at half time.
+Half time (stand_ins.py). Where the first claim for a shard is a stand-in's, its holder still has
+three quarters of the deadline: else an honest miner slower than half of it would lose `live` for
+being beaten. A stand-in's claim takes the lease over in the table, so that audit, pay and receipt
+are of who made it.
 """

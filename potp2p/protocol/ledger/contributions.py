@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import AccountId, Round, TaskId
+from potp2p.foundation.types import AccountId, Height, Round, TaskId
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.records import (
     Claim,
@@ -26,34 +26,52 @@ BYTE_BITS: Final = 8
 def apply_contribute(
     state: State, sender: Sender, action: Contribute, context: BlockContext
 ) -> None:
-    """Book the first claim for a lease by the miner that holds it."""
+    """
+    Book a miner's first claim for a lease that it holds, or that it stands in for.
+
+    Both may claim one shard: whose claim is the round's is decided when the set is fixed.
+    """
     task, record = round_in_work(state, action.task, action.round)
     require(record.phase is RoundPhase.CLAIMS, RejectionReason.TOO_LATE, "claims have ended")
     lease = state.lease(action.task, action.round, action.shard)
-    require(lease.miner == sender.node, RejectionReason.WRONG_SENDER, "another miner's lease")
-    require(lease.status is LeaseStatus.OPEN, RejectionReason.DUPLICATE, "the lease has a claim")
+    others = [each for each in record.stand_ins if each.shard == action.shard]
+    own = next((each for each in others if each.miner == sender.node), None)
+    if own is None:
+        require(lease.miner == sender.node, RejectionReason.WRONG_SENDER, "another miner's lease")
+        require(
+            lease.status is LeaseStatus.OPEN, RejectionReason.DUPLICATE, "the lease has a claim"
+        )
+    else:
+        require(own.claim is None, RejectionReason.DUPLICATE, "the lease has a claim")
     _require_not_banned(state, sender.account, context)
     require(
         action.samples == samples_of(task.rules),
         RejectionReason.OUT_OF_BOUNDS,
         f"{action.samples} samples",
     )
-    claim = Claim(
+    claim = _claim_of(action, context.height)
+    is_first = lease.status is LeaseStatus.OPEN and all(each.claim is None for each in others)
+    if own is None:
+        claimed = replace(lease, status=LeaseStatus.CLAIMED, claim=claim)
+        state.put_lease(action.task, action.round, action.shard, claimed)
+    else:
+        stood_in = replace(own, claim=claim)
+        rows = tuple(stood_in if each == own else each for each in record.stand_ins)
+        record = replace(record, stand_ins=rows)
+    record = replace(record, claims=record.claims + is_first)
+    state.put_round(action.task, action.round, record)
+
+
+def _claim_of(action: Contribute, height: Height) -> Claim:
+    return Claim(
         payload=action.payload,
         trace_commitment=action.trace_commitment,
         samples=action.samples,
         loss_before=action.loss_before,
         loss_after=action.loss_after,
         diverged=action.diverged,
-        height=context.height,
+        height=height,
     )
-    state.put_lease(
-        action.task,
-        action.round,
-        action.shard,
-        replace(lease, status=LeaseStatus.CLAIMED, claim=claim),
-    )
-    state.put_round(action.task, action.round, replace(record, claims=record.claims + 1))
 
 
 def apply_attest(state: State, sender: Sender, action: Attest, context: BlockContext) -> None:
@@ -66,11 +84,15 @@ def apply_attest(state: State, sender: Sender, action: Attest, context: BlockCon
     require_judge(state, sender, record.started, context.genesis)
     require(record.phase is not RoundPhase.CLAIMS, RejectionReason.TOO_EARLY, "claims go on")
     require(record.phase is RoundPhase.ATTESTING, RejectionReason.TOO_LATE, "the set is fixed")
-    marked = bits_of(action.bitmap, len(record.leases))
+    claimed = [
+        state.lease(action.task, action.round, row.shard).status is LeaseStatus.CLAIMED
+        for row in record.leases
+    ]
+    claimed += [each.claim is not None for each in record.stand_ins]
+    marked = bits_of(action.bitmap, len(claimed))
     for place in marked:
-        lease = state.lease(action.task, action.round, record.leases[place].shard)
         require(
-            lease.status is LeaseStatus.CLAIMED,
+            claimed[place],
             RejectionReason.NOT_FOUND,
             f"attestation of lease {place} without a claim",
         )
@@ -79,7 +101,7 @@ def apply_attest(state: State, sender: Sender, action: Attest, context: BlockCon
         if each.validator != sender.node:
             others.append(each)
             continue
-        before = set(bits_of(each.bitmap, len(record.leases)))
+        before = set(bits_of(each.bitmap, len(claimed)))
         require(before < set(marked), RejectionReason.DUPLICATE, "attestation that adds nothing")
     attestations = (*others, Attestation(sender.node, action.bitmap))
     state.put_round(action.task, action.round, replace(record, attestations=attestations))

@@ -24,7 +24,6 @@ from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import (
     Claim,
-    LeaseStatus,
     RoundPhase,
     RoundRecord,
     Task,
@@ -32,6 +31,7 @@ from potp2p.protocol.ledger.records import (
 )
 from potp2p.protocol.ledger.results import accepted_set
 from potp2p.protocol.ledger.seats import judges_of
+from potp2p.protocol.ledger.stand_ins import held_by
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.genesis import Genesis
@@ -98,11 +98,11 @@ class AttestDuty:
     rules: TaskRules
     package_root: BlobId
     theta: BlobId
-    shards: tuple[ShardIndex, ...]
-    """Of every lease in table order: bit i of a bitmap is the i-th."""
+    rows: tuple[tuple[ShardIndex, NodeId], ...]
+    """Every lease in table order, then every stand-in: bit i of a bitmap is the i-th."""
     claimed: tuple[ClaimedLease, ...]
-    attested: tuple[ShardIndex, ...]
-    """What this validator has attested before; a later bitmap must add to it."""
+    attested: tuple[int, ...]
+    """Rows that this validator has attested before; a later bitmap must add to them."""
     claims_ended: bool
     phase_started: Height
     payload_bytes_max: int
@@ -187,15 +187,15 @@ def _leases_of(state: State, node: NodeId) -> Iterator[LeaseDuty]:
     for task_id, task, record in _rounds_in_work(state):
         if record.phase is not RoundPhase.CLAIMS:
             continue
-        for row in record.leases:
-            if row.miner != node:
-                continue
-            lease = state.lease(task_id, task.round, row.shard)
-            if lease.status is LeaseStatus.OPEN:
+        rows = [row.shard for row in record.leases if row.miner == node]
+        rows += [each.shard for each in record.stand_ins if each.miner == node]
+        for shard in rows:
+            held = held_by(state, node, (task_id, task.round, shard))
+            if held is not None and held.may_claim:
                 yield LeaseDuty(
                     task=task_id,
                     round=task.round,
-                    shard=row.shard,
+                    shard=shard,
                     rules=task.rules,
                     package_root=task.package_root,
                     theta=record.theta,
@@ -220,6 +220,9 @@ def _claimed(
         lease = state.lease(task_id, round_, row.shard)
         if lease.claim is not None:
             yield _claimed_lease(row.shard, lease.miner, lease.claim)
+    for each in record.stand_ins:
+        if each.claim is not None:
+            yield _claimed_lease(each.shard, each.miner, each.claim)
 
 
 def _claimed_lease(shard: ShardIndex, miner: NodeId, claim: Claim) -> ClaimedLease:
@@ -242,7 +245,7 @@ def _attests_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Attest
             rules=task.rules,
             package_root=task.package_root,
             theta=record.theta,
-            shards=tuple(row.shard for row in record.leases),
+            rows=_rows_of(record),
             claimed=claimed,
             attested=attested,
             claims_ended=record.phase is RoundPhase.ATTESTING,
@@ -251,13 +254,18 @@ def _attests_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[Attest
         )
 
 
-def _attested_by(node: NodeId, record: RoundRecord) -> tuple[ShardIndex, ...]:
-    """Return the leases whose payload a validator has attested."""
+def _rows_of(record: RoundRecord) -> tuple[tuple[ShardIndex, NodeId], ...]:
+    leases = tuple((row.shard, row.miner) for row in record.leases)
+    return leases + tuple((each.shard, each.miner) for each in record.stand_ins)
+
+
+def _attested_by(node: NodeId, record: RoundRecord) -> tuple[int, ...]:
+    """Return the rows whose payload a validator has attested."""
     return tuple(
-        record.leases[place].shard
+        place
         for each in record.attestations
         if each.validator == node
-        for place in bits_of(each.bitmap, len(record.leases))
+        for place in bits_of(each.bitmap, len(record.leases) + len(record.stand_ins))
     )
 
 

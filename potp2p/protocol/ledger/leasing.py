@@ -59,6 +59,7 @@ def start_round(state: State, context: BlockContext, task_id: TaskId) -> None:
             started=context.height,
             phase_started=context.height,
             leases=rows,
+            stand_ins=(),
             claims=0,
             attestations=(),
             commitments=(),

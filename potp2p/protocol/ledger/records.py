@@ -255,6 +255,28 @@ class RoundPhase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a miner claimed for a lease."""
+
+    payload: BlobField
+    trace_commitment: DigestField
+    samples: CountField
+    loss_before: LossField
+    loss_after: LossField
+    diverged: bool
+    height: HeightField
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """An idle miner that may compute a shard too, which had no claim at half time."""
+
+    shard: ShardField
+    miner: NodeField
+    claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """One round of a task while it is open."""
 
@@ -266,8 +288,10 @@ class RoundRecord:
     phase_started: HeightField
     leases: Annotated[tuple[LeaseRow, ...], Many(SHARDS_PER_ROUND_MAX)]
     """Ascending by shard."""
+    stand_ins: Annotated[tuple[StandIn, ...], Many(SHARDS_PER_ROUND_MAX)]
+    """From half time until the set is fixed; in bitmaps of attestations they follow the leases."""
     claims: CountField
-    """Leases that have a claim."""
+    """Shards that have a claim, or whose miner was convicted meanwhile."""
     attestations: Annotated[tuple[Attestation, ...], Many(VALIDATORS_MAX)]
     commitments: Annotated[tuple[ResultBond, ...], Many(VALIDATORS_MAX)]
     revealing: bool
@@ -320,19 +344,6 @@ class LeaseStatus(IntEnum):
     """In the set, but unpaid: no verdict, or all open pay of its miner was forfeited."""
     REJECTED = 7
     """In the set, but its audit failed: unpaid and slashed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a miner claimed for a lease."""
-
-    payload: BlobField
-    trace_commitment: DigestField
-    samples: CountField
-    loss_before: LossField
-    loss_after: LossField
-    diverged: bool
-    height: HeightField
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Final
 
-from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import (
     Amount,
     Round,
@@ -15,21 +14,14 @@ from potp2p.protocol.incentives.scores import (
     round_scores,
     scaled_weights,
 )
-from potp2p.protocol.ledger.audits import cover
 from potp2p.protocol.ledger.context import BlockContext
-from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.leasing import start_round
-from potp2p.protocol.ledger.miners import (
-    book_round,
-    is_banned,
-)
 from potp2p.protocol.ledger.money import burn
 from potp2p.protocol.ledger.records import (
     LOSSES_KEPT,
     LeaseRecord,
     LeaseStatus,
     RoundPhase,
-    RoundRecord,
     Task,
     TaskStatus,
 )
@@ -39,7 +31,8 @@ from potp2p.protocol.ledger.results import (
     agreed_result,
     open_results,
 )
-from potp2p.protocol.ledger.seats import judges_of
+from potp2p.protocol.ledger.round_sets import fix_set, is_all_attested
+from potp2p.protocol.ledger.stand_ins import call_stand_ins, is_all_claimed
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import (
     end_task,
@@ -69,17 +62,17 @@ def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round
     record = state.round(task_id, round_)
     if record.phase is RoundPhase.CLAIMS:
         late = context.height >= record.started + rules.deadline
-        if record.claims < len(record.leases) and not late:
+        if not late and not is_all_claimed(state, context, task_id, round_):
+            call_stand_ins(state, context, task_id, round_)
             return
         record = replace(record, phase=RoundPhase.ATTESTING, phase_started=context.height)
         state.put_round(task_id, round_, record)
     if record.phase is RoundPhase.ATTESTING:
         late = context.height >= record.phase_started + rules.attest_window
-        judges = judges_of(state, record.started, context.genesis)
-        attested = _attested(state, task_id, round_, record, weak_quorum(len(judges)))
-        if not late and not all(attested.values()):
+        if not late and not is_all_attested(state, context, task_id, round_):
             return
-        record = _fix_set(state, context, task_id, round_, attested)
+        fix_set(state, context, task_id, round_)
+        record = state.round(task_id, round_)
     assert record.phase is RoundPhase.RESULT
     late = context.height >= record.phase_started + rules.result_deadline
     result = agreed_result(state, context, task_id, round_)
@@ -89,84 +82,9 @@ def _advance(state: State, context: BlockContext, task_id: TaskId, round_: Round
         open_results(state, context, task_id, round_)
 
 
-def _attested(
-    state: State, task_id: TaskId, round_: Round, record: RoundRecord, enough: int
-) -> dict[ShardIndex, bool]:
-    """Return for each claimed lease whether enough validators attested its payload."""
-    counts = [0] * len(record.leases)
-    for each in record.attestations:
-        for place in bits_of(each.bitmap, len(record.leases)):
-            counts[place] += 1
-    return {
-        row.shard: count >= enough
-        for row, count in zip(record.leases, counts, strict=True)
-        if state.lease(task_id, round_, row.shard).status is LeaseStatus.CLAIMED
-    }
-
-
-def _fix_set(
-    state: State,
-    context: BlockContext,
-    task_id: TaskId,
-    round_: Round,
-    attested: dict[ShardIndex, bool],
-) -> RoundRecord:
-    """Decide which contributions are in; every other lease was missed, a banned miner's too."""
-    record, task = state.round(task_id, round_), state.task(task_id)
-    inside = {
-        row.shard
-        for row in record.leases
-        if attested.get(row.shard) and not is_banned(state, row.miner, context.height)
-    }
-    passes = list(task.passes)
-    for row in record.leases:
-        lease = state.lease(task_id, round_, row.shard)
-        if row.shard in inside:
-            passes[row.shard] += 1
-            lease = replace(lease, status=LeaseStatus.ACCEPTED)
-        else:
-            lease = replace(lease, status=LeaseStatus.MISSED)
-        state.put_lease(task_id, round_, row.shard, lease)
-    state.put_task(task_id, replace(task, passes=tuple(passes)))
-    _book_miners(state, task_id, round_, record)
-    record = replace(
-        record,
-        phase=RoundPhase.RESULT,
-        phase_started=context.height,
-        fixed=context.height,
-        drawn=not inside,
-    )
-    state.put_round(task_id, round_, record)
-    for shard in inside:
-        cover(state, context, (task_id, round_, shard))
-    return record
-
-
 def _claimed(lease: LeaseRecord) -> Claimed:
     assert lease.claim is not None
     return Claimed(lease.claim.loss_before, lease.claim.loss_after, lease.claim.diverged)
-
-
-def _book_miners(state: State, task_id: TaskId, round_: Round, record: RoundRecord) -> None:
-    """Give every miner of the table its new rate, and take `live` from those that missed."""
-    deadline = state.task(task_id).rules.rounds.deadline
-    for node in dict.fromkeys(row.miner for row in record.leases):
-        leases = [
-            state.lease(task_id, round_, row.shard) for row in record.leases if row.miner == node
-        ]
-        claims = [
-            lease.claim
-            for lease in leases
-            if lease.status is LeaseStatus.ACCEPTED and lease.claim is not None
-        ]
-        book_round(
-            state,
-            node,
-            delivered=len(claims),
-            missed=len(leases) - len(claims),
-            blocks=max((claim.height for claim in claims), default=0) - record.started,
-            deadline=deadline,
-        )
 
 
 def _finish(

@@ -20,6 +20,7 @@ from potp2p.protocol.crypto.hashing import tagged_hash
 
 ASSIGN_DOMAIN: Final = "potp2p/draw/assign/1"
 NEWCOMER_DOMAIN: Final = "potp2p/draw/newcomer/1"
+STAND_IN_DOMAIN: Final = "potp2p/draw/stand-in/1"
 NEWCOMERS_SHARE: Final = 8
 """Newcomers get at most this part of a round while bonded miners want the rest."""
 
@@ -83,6 +84,20 @@ def assign(
     parts = shares([each.rate for each in bonded], len(shards) - len(fresh))
     counts |= {each.node: part for each, part in zip(bonded, parts, strict=True)}
     return tuple(each.node for each in ordered for _ in range(counts.get(each.node, 0)))
+
+
+def stand_in(
+    shards: Sequence[ShardIndex],
+    workers: Sequence[Worker],
+    *,
+    beacon: Digest,
+    task: TaskId,
+    round_: Round,
+) -> tuple[tuple[ShardIndex, NodeId], ...]:
+    """Return who may compute which shard too: one each, the bonded first."""
+    ordered = _in_order(workers, STAND_IN_DOMAIN, beacon, _key(task, round_))
+    ranked = sorted(ordered, key=lambda each: not each.bonded)
+    return tuple((shard, each.node) for shard, each in zip(shards, ranked, strict=False))
 
 
 def _key(task: TaskId, round_: Round) -> bytes:
