@@ -52,7 +52,9 @@ def make_genesis(validators: int, *, audit_rate: int = 120_000) -> Genesis:
         genesis.training,
         stamp_bits=2,
         audit_deadline=12,
+        audit_rounds=0,
         audit_all_deadline=24,
+        audit_all_rounds=0,
         challenge_window=8,
         package_deadline=30,
     )

@@ -14,6 +14,7 @@ from typing import assert_never
 from potp2p.foundation.committee import quorum
 from potp2p.foundation.types import Cycle, Height, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.audit_reach import judges_blocks, replay_blocks
 from potp2p.protocol.ledger.audit_records import (
     Audit,
     AuditorRecord,
@@ -22,7 +23,7 @@ from potp2p.protocol.ledger.audit_records import (
     Escalation,
 )
 from potp2p.protocol.ledger.auditors import open_pool
-from potp2p.protocol.ledger.audits import called, escalate, half_of_all, with_callees
+from potp2p.protocol.ledger.audits import called, escalate, with_callees
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.findings import report_verdict
 from potp2p.protocol.ledger.keys import LeasePlace
@@ -53,7 +54,7 @@ def _advance(state: State, context: BlockContext, place: LeasePlace) -> bool:
             audit = _end_reveals(state, context, place, audit, late=late)
         case AuditPhase.COMMIT_ALL:
             if late or not _missing(audit.judges):
-                audit = _open_all(state, context, audit)
+                audit = _open_all(state, context, place, audit)
         case AuditPhase.WINDOW:
             if late:
                 assert audit.provisional is not None
@@ -76,12 +77,12 @@ def _end_commits(
 ) -> Audit:
     """Open the reveals once all have committed; replace, once, who has not in time."""
     missing = _missing(audit.auditors)
-    training = context.genesis.training
+    blocks = replay_blocks(context.genesis, state.task(place[0]).rules)
     if not missing:
         return replace(
             audit,
             phase=AuditPhase.REVEAL,
-            deadline=Height(context.height + training.audit_deadline),
+            deadline=Height(context.height + blocks),
             revealed=context.height,
         )
     if not late:
@@ -100,7 +101,7 @@ def _end_commits(
         audit,
         auditors=(*audit.auditors, *called(fresh)),
         replaced=True,
-        deadline=Height(context.height + training.audit_deadline),
+        deadline=Height(context.height + blocks),
     )
 
 
@@ -141,10 +142,11 @@ def _rule(
     )
 
 
-def _open_all(state: State, context: BlockContext, audit: Audit) -> Audit:
+def _open_all(state: State, context: BlockContext, place: LeasePlace, audit: Audit) -> Audit:
+    """Let judges open, and the miner if it has not."""
     audit = _blame(state, audit, _missing(audit.judges), Conduct.ABSENT)
-    deadline = Height(context.height + half_of_all(context.genesis.training))
-    return replace(audit, phase=AuditPhase.REVEAL_ALL, deadline=deadline)
+    blocks = judges_blocks(context.genesis, state.task(place[0]).rules)
+    return replace(audit, phase=AuditPhase.REVEAL_ALL, deadline=Height(context.height + blocks))
 
 
 def _end_all(state: State, context: BlockContext, place: LeasePlace, audit: Audit) -> None:

@@ -10,6 +10,7 @@ from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import Height, NodeId, PartsPerMillion, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.audit_reach import judges_blocks, replay_blocks
 from potp2p.protocol.ledger.audit_records import (
     Audit,
     AuditorRecord,
@@ -36,7 +37,7 @@ from potp2p.protocol.verification.commitments import (
 )
 from potp2p.protocol.verification.sampling import audit_probability, is_drawn
 from potp2p.protocol.wire.blocks import NO_DIGEST
-from potp2p.protocol.wire.genesis import TrainingParameters
+from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.transactions import AuditCommit, RevealAudit, RevealTrace
 
 
@@ -85,7 +86,7 @@ def _draw_one(state: State, context: BlockContext, place: LeasePlace, pool: Audi
         return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
     auditors = pool.call(place, beacon, context.genesis.training.audit_committee)
-    audit = open_audit(context, reason, auditors)
+    audit = open_audit(context, state.task(place[0]).rules, reason, auditors)
     if not auditors:
         audit = escalate(state, context, place, audit, Escalation.NO_AUDITOR)
     state.put_audit(*place, audit)
@@ -130,12 +131,15 @@ def _at_stake(state: State, context: BlockContext, place: LeasePlace) -> int:
     return price.miner + price.burned + subsidy
 
 
-def open_audit(context: BlockContext, reason: AuditReason, auditors: tuple[NodeId, ...]) -> Audit:
+def open_audit(
+    context: BlockContext, rules: TaskRules, reason: AuditReason, auditors: tuple[NodeId, ...]
+) -> Audit:
     """Return an audit whose auditors have yet to commit."""
+    blocks = replay_blocks(context.genesis, rules)
     return Audit(
         reason=reason,
         phase=AuditPhase.COMMIT,
-        deadline=Height(context.height + context.genesis.training.audit_deadline),
+        deadline=Height(context.height + blocks),
         auditors=called(auditors),
         replaced=False,
         judges=(),
@@ -165,19 +169,15 @@ def escalate(
     """Return the audit in the hands of all judges of the round; nothing escalates twice."""
     assert audit.escalation is None, "escalated twice"
     started = state.round(place[0], place[1]).started
+    blocks = judges_blocks(context.genesis, state.task(place[0]).rules)
     return replace(
         audit,
         phase=AuditPhase.COMMIT_ALL,
-        deadline=Height(context.height + half_of_all(context.genesis.training)),
+        deadline=Height(context.height + blocks),
         judges=called(judges_of(state, started, context.genesis)),
         escalation=why,
         escalated=context.height,
     )
-
-
-def half_of_all(training: TrainingParameters) -> int:
-    """Return the blocks of each phase in which all judges commit, then open."""
-    return training.audit_all_deadline // 2
 
 
 def apply_audit_commit(state: State, sender: Sender, action: AuditCommit) -> None:

@@ -108,7 +108,7 @@ def _disputed(state: State, place: LeasePlace, context: BlockContext) -> Audit:
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))
     audits = tuple(sorted((*record.audits, place[2])))
     state.put_round(place[0], place[1], replace(record, audits=audits))
-    return open_audit(context, AuditReason.CHALLENGED, ())
+    return open_audit(context, state.task(place[0]).rules, AuditReason.CHALLENGED, ())
 
 
 def settle_challenge(

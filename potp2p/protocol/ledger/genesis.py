@@ -25,7 +25,7 @@ from potp2p.protocol.crypto.beacon import (
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.incentives.deterrence import strategies
-from potp2p.protocol.ledger.audit_reach import audit_reach
+from potp2p.protocol.ledger.audit_reach import least_reach
 from potp2p.protocol.ledger.block import Outcome
 from potp2p.protocol.ledger.context import require
 from potp2p.protocol.ledger.heights import epoch_blocks
@@ -205,7 +205,7 @@ def _span_rules(genesis: Genesis) -> tuple[_Rule, ...]:
             "span beyond any chain",
         ),
         (
-            money.unbonding_blocks > blocks + audit_reach(genesis),
+            money.unbonding_blocks > blocks + least_reach(genesis),
             "unbonding ends before audits do",
         ),
         (
@@ -245,7 +245,7 @@ DEVNET_CONSENSUS: Final = ConsensusParameters(
 DEVNET_MONEY: Final = MoneyParameters(
     validator_bond=Amount(1_000 * POT),
     miner_bond=Amount(20 * POT),
-    unbonding_blocks=600,
+    unbonding_blocks=2_400,
     miners_share=PartsPerMillion(750_000),
     auditors_share=PartsPerMillion(200_000),
     burned_share=PartsPerMillion(50_000),
@@ -266,7 +266,9 @@ DEVNET_TRAINING: Final = TrainingParameters(
     audit_rate=PartsPerMillion(120_000),
     audit_committee=2,
     audit_deadline=40,
+    audit_rounds=1,
     audit_all_deadline=80,
+    audit_all_rounds=2,
     challenge_window=40,
     stamp_bits=16,
 )

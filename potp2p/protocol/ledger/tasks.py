@@ -89,7 +89,7 @@ def verify_task(rules: TaskRules, budget: int, genesis: Genesis) -> None:
         "more work in a lease than a score can hold",
     )
     reach = rounds.deadline + rounds.attest_window + rounds.result_deadline
-    reach += audit_reach(genesis) + consensus.cycle_blocks * consensus.epoch_cycles
+    reach += audit_reach(genesis, rules) + consensus.cycle_blocks * consensus.epoch_cycles
     require(
         reach < genesis.money.unbonding_blocks,
         RejectionReason.BAD_TASK,

@@ -78,8 +78,12 @@ class TrainingParameters:
     audit_committee: Annotated[int, Uint(VALIDATORS_MAX + 1)]
     audit_deadline: CountField
     """Blocks for commits, as many again for reveals, and for commits of replacements."""
+    audit_rounds: Annotated[int, Uint(256)]
+    """The same in round deadlines of the task; the longer counts."""
     audit_all_deadline: CountField
     """Blocks in which all judges replay: the first half for commits, the second for reveals."""
+    audit_all_rounds: Annotated[int, Uint(256)]
+    """The same in round deadlines of the task; the longer counts."""
     challenge_window: CountField
     """Blocks in which a provisional ruling, or no draw, may be challenged."""
     stamp_bits: Annotated[int, Uint(64)]

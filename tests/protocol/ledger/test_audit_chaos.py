@@ -128,7 +128,7 @@ def survive(seed: int) -> None:
     world.run(random.choice((2, 21)))
     chaos = Chaos(world, random)
     task = world.submit(ROUNDS)
-    reach = audit_reach(world.genesis) + 1
+    reach = audit_reach(world.genesis, ROUNDS) + 1
     for _ in range(400):
         world.block(*world.duties(), *chaos.dispute(), strict=False)
         for round_ in world.task(task).open_rounds:

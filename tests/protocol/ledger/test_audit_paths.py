@@ -10,6 +10,7 @@ from potp2p.foundation.types import POT, Amount, Height, NodeId, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import audit_duties
+from potp2p.protocol.ledger.audit_reach import audit_reach
 from potp2p.protocol.ledger.audit_records import (
     Audit,
     AuditPhase,
@@ -530,3 +531,25 @@ def test_absent_judge_is_not_paid_and_the_others_decide(kind: type) -> None:
     conduct = Conduct.ABSENT if kind is AuditCommit else Conduct.SILENT
     assert audit.judges[0].conduct is conduct
     assert world.account(away).balance == before
+
+
+def test_replays_get_no_less_time_than_the_rounds_of_their_task() -> None:
+    rounds = replace(ONE_ROUND.rounds, deadline=9)
+    longer = {"audit_rounds": 2, "audit_all_rounds": 4}
+    world = build_world(
+        change=lambda genesis: with_audits(EVERY, **longer)(
+            replace(genesis, money=replace(genesis.money, unbonding_blocks=400))
+        )
+    )
+    world.run(2)
+    task = world.submit(replace(ONE_ROUND, rounds=rounds))
+    world.silent = lambda _node, action: isinstance(action, AuditCommit)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    place = one_audit(world, task)
+    audit = audit_of(world, place)
+    assert audit.deadline == audit.drawn + 18
+    world.run_until(lambda: audit_of(world, place).escalation is not None)
+    audit = audit_of(world, place)
+    assert audit.deadline == audit.escalated + 18
+    assert audit_reach(world.genesis, replace(ONE_ROUND, rounds=rounds)) == 7 + 3 * 18 + 6 + 36

@@ -76,7 +76,7 @@ def test_devnet_genesis_is_sound_and_survives_its_encoding() -> None:
         (training(package_deadline=0), "no time to attest"),
         (money(slash_share=1_000_001), "slash"),
         (money(unbonding_blocks=180), "unbonding ends"),
-        (training(package_deadline=500), "before packages are attested"),
+        (training(package_deadline=2_400), "before packages are attested"),
         (money(unbonding_blocks=102_401), "more epochs"),
         (money(validator_bond=0), "seats without a bond"),
         (money(unbonding_blocks=1 << 47), "span"),
