@@ -49,7 +49,7 @@ def inspect(
     if len(shapes) > 1:
         raise _refused("samples of different shapes")
     assert first is not None
-    _probe(model, checkpoint, first)
+    _probe(model, checkpoint, rules, first)
     if not command.calibrate:
         return Inspected(None, model.layout.parameter_count, None, None)
     distances = calibrate(model, checkpoint, rules, first, step_done)
@@ -88,10 +88,16 @@ def calibrate(
     return measure(layout, payload, works[1], tolerance_of(rules.model.tolerance, rules.mode))
 
 
-def _probe(model: Model, checkpoint: Checkpoint, samples: Samples) -> None:
-    """Run one sample forward: shapes that do not fit show here and not in every miner."""
+def _probe(model: Model, checkpoint: Checkpoint, rules: TaskRules, samples: Samples) -> None:
+    """
+    Run one micro-batch forward: shapes that do not fit show here and not in every miner.
+
+    A whole one, since batch-norm over a single value has no variance and refuses.
+    """
     model.load(checkpoint)
-    inputs, labels = samples.batch(np.zeros(1, np.int64), model.device)
+    model.module.train()
+    indices = np.arange(rules.batch.micro_batch, dtype=np.int64) % samples.count
+    inputs, labels = samples.batch(indices, model.device)
     try:
         loss = float(model.loss(inputs, labels).detach())
     except (RuntimeError, ValueError, IndexError) as error:

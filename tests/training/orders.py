@@ -102,6 +102,13 @@ def resnet_order() -> Order:
     )
 
 
+def deep_resnet_order() -> Order:
+    """Three stages shrink eight pixels to one: batch-norm then sees one value of each sample."""
+    order = resnet_order()
+    widths: Configuration = {"hidden_sizes": [8, 8, 16], "depths": [1, 1, 1]}
+    return replace(order, configuration={**RESNET, **widths})
+
+
 def low_precision_order() -> Order:
     order = images_order(Mode.GRADIENT)
     model = replace(order.rules.model, tolerance=ToleranceClass.BF16)

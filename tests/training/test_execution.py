@@ -40,7 +40,15 @@ from potp2p.training.reports import (
 )
 from potp2p.training.step import ignore_progress
 from potp2p.training.tensors import encode_tensors
-from tests.training.orders import SHARDS, TASK, VIT, lease, resnet_order, tokens_order
+from tests.training.orders import (
+    SHARDS,
+    TASK,
+    VIT,
+    deep_resnet_order,
+    lease,
+    resnet_order,
+    tokens_order,
+)
 
 
 class Bench:
@@ -402,13 +410,18 @@ def test_labels_beyond_the_classes_are_a_fault(bench: Bench, tmp_path: Path) -> 
     assert fault is not None
 
 
-@pytest.mark.parametrize("order", [tokens_order(), resnet_order()], ids=["gpt2", "resnet"])
+@pytest.mark.parametrize(
+    "order",
+    [tokens_order(), resnet_order(), deep_resnet_order()],
+    ids=["gpt2", "resnet", "resnet-of-one-pixel"],
+)
 def test_other_architectures_train_and_replay(
     order: Order, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("package")
     write_package(order, folder)
     bench = Bench(folder, tmp_path_factory.mktemp("scratch"))
+    assert bench.inspect().fault is None
     for index in range(SHARDS):
         bench.train(index)
         assert bench.check(index) is None
