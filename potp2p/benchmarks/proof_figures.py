@@ -4,7 +4,14 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Final, cast
 
-from potp2p.benchmarks.proof_plan import DEVNET_RATE, PPM, TESTNET_RATE, ProofPlan
+from potp2p.benchmarks.proof_plan import (
+    DEVNET_RATE,
+    HONEST_BESIDES,
+    PPM,
+    TESTNET_RATE,
+    ProofPlan,
+    control_of,
+)
 from potp2p.simulation.adversaries.kinds import Kind, Place, place_of
 
 Document = dict[str, object]
@@ -13,10 +20,8 @@ COST_MAX_DEVNET: Final = 0.26
 COST_MAX_TESTNET: Final = 0.12
 DELAY_MAX: Final = 1.05
 ACCURACY_LOSS_MAX: Final = 0.01
-HONEST_BESIDES: Final = frozenset(
-    {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
-)
-"""Adversaries that mine honestly too: their profit is what they own more than an honest miner."""
+CHANCE: Final = 0.02
+"""Of an honest gain: what the order of blocks alone makes of a run with and without a lie."""
 BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
 
@@ -40,12 +45,19 @@ def adversary_figures(
 
 
 def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document]) -> Document:
-    surely = [world for world in certain if _of(world, kind) or _is_client_of(world, kind)]
-    long = [world for world in profit if _of(world, kind) or _is_client_of(world, kind)]
+    surely, long = _with(kind, certain), _with(kind, profit)
+    controls = {_plan(world)["name"]: world for world in (*certain, *profit) if _is_control(world)}
+    measured = long or surely
+    ratios = [
+        _profit(kind, world, controls.get(control_of(cast("str", _plan(world)["name"]))))
+        for world in measured
+    ]
     tested = sum(_tested(kind, world) for world in surely)
     caught = sum(_caught(kind, world) for world in surely)
-    measured = long or surely
-    ratios = [_profit(kind, world) for world in measured]
+    if kind is Kind.SELF_DEALING_CLIENT:
+        # Nothing about it is forbidden: each lease that it paid itself for is a loss, or is not.
+        tested = sum(_sum(world, kind, "accepted") for world in surely)
+        caught = tested if ratios and max(ratios) < 0 else 0
     banned = [
         _int(row, "banned_in_round")
         for world in measured
@@ -71,8 +83,6 @@ def _tested(kind: Kind, world: Document) -> int:
     match kind:
         case Kind.RIVAL_AUTHOR:
             return _deeds(world, kind, "left out")
-        case Kind.SELF_DEALING_CLIENT:
-            return _sum(world, kind, "accepted")
         case Kind.DATA_WITHHOLDING_CLIENT:
             return sum(_int(row, "audited") for row in _rows(world))
         case _:
@@ -86,8 +96,6 @@ def _caught(kind: Kind, world: Document) -> int:
         case Kind.RIVAL_AUTHOR:
             late = sum(_int(row, "missed") + _int(row, "rejected") for row in honest)
             return max(0, _tested(kind, world) - late)
-        case Kind.SELF_DEALING_CLIENT:
-            return _tested(kind, world) if _profit(kind, world) < 0 else 0
         case Kind.DATA_WITHHOLDING_CLIENT:
             unpaid = sum(_int(row, "void") for row in honest)
             return max(0, _tested(kind, world) - unpaid)
@@ -95,22 +103,23 @@ def _caught(kind: Kind, world: Document) -> int:
             return _sum(world, kind, "caught")
 
 
-def _profit(kind: Kind, world: Document) -> float:
+def _profit(kind: Kind, world: Document, control: Document | None) -> float:
     """
     Return what a kind's league gained per member, in units of what an honest miner gained.
 
-    Of those that do honest work besides, or hold a seat, it is what they gained more than the
-    honest in their place. A client that withholds data gains what it does not pay for.
+    Of those that do honest work besides it is what they own more than in the same run without
+    their lies; of a seat, more than honest seats do. A client that withholds data gains what it
+    does not pay for.
     """
     rows = _rows(world)
-    miner = mean([_int(row, "gain") for row in rows if _is_honest_miner(row)])
+    honest = [row for row in rows if _is_honest_miner(row)]
     if kind is Kind.DATA_WITHHOLDING_CLIENT:
-        honest = [row for row in rows if _is_honest_miner(row)]
         leases = sum(_int(row, "accepted") + _int(row, "void") for row in honest)
         return sum(_int(row, "void") for row in honest) / max(1, leases)
     seats = [
         _int(row, "gain") for row in rows if row["kind"] is None and row["place"] == Place.SEAT
     ]
+    besides = {} if control is None else {row["name"]: row for row in _rows(control)}
     mine = _of(world, kind)
     total = 0.0
     for row in mine:
@@ -118,9 +127,10 @@ def _profit(kind: Kind, world: Document) -> float:
         if row["place"] == Place.SEAT:
             total -= mean(seats)
         elif kind in HONEST_BESIDES:
-            total -= miner
+            assert control is not None, "a run to compare with"
+            total -= _int(besides[row["name"]], "gain")
     leagues = len([row for row in mine if row["place"] == Place.MINER]) or len(mine)
-    return total / leagues / max(1.0, miner)
+    return total / leagues / max(1.0, mean([_int(row, "gain") for row in honest]))
 
 
 def _saved(kind: Kind, worlds: Sequence[Document]) -> float | None:
@@ -138,11 +148,12 @@ def _saved(kind: Kind, worlds: Sequence[Document]) -> float | None:
 def cost_figures(worlds: Sequence[Document]) -> Document:
     """Return what audits cost: computing, and time until the next round."""
     by_name = {cast("str", _plan(world)["name"]): world for world in worlds}
-    commands = [cast("dict[str, int]", world["commands"]) for world in worlds]
-    spent = [cast("dict[str, int]", world["milliseconds"]) for world in worlds]
-    trains, replays = (sum(each.get(name, 0) for each in commands) for name in ("train", "replay"))
-    train, replay = (sum(each.get(name, 0) for each in spent) for name in ("train", "replay"))
-    each = (replay / max(1, replays)) / max(1e-9, train / max(1, trains))
+    measured = [
+        cast("float", world["replay_per_train"])
+        for world in worlds
+        if world["replay_per_train"] is not None
+    ]
+    each = mean(measured) if measured else 1.0
     seen = {name: _observed(world) for name, world in by_name.items()}
     return {
         "audit_cost_ratio": round(DEVNET_RATE * COMMITTEE / PPM * each, 4),
@@ -185,7 +196,8 @@ def is_within_targets(document: Document) -> bool:
 
 def _is_beaten(figure: Document) -> bool:
     profit = figure["profit_ratio"]
-    earns_nothing = isinstance(profit, float) and profit <= 0
+    chance = CHANCE if figure["kind"] == Kind.RIVAL_AUTHOR else 0.0
+    earns_nothing = isinstance(profit, float) and profit <= chance
     is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
     return is_caught and earns_nothing and _int(figure, "audited") > 0
 
@@ -235,6 +247,19 @@ def _plan(world: Document) -> Document:
 
 def _of(world: Document, kind: Kind) -> list[Document]:
     return [row for row in _rows(world) if row["kind"] == kind]
+
+
+def _with(kind: Kind, worlds: Sequence[Document]) -> list[Document]:
+    """Return the runs in which a kind lies."""
+    return [
+        world
+        for world in worlds
+        if not _is_control(world) and (_of(world, kind) or _is_client_of(world, kind))
+    ]
+
+
+def _is_control(world: Document) -> bool:
+    return _plan(world)["reformed"] is True
 
 
 def _is_client_of(world: Document, kind: Kind) -> bool:

@@ -1,7 +1,7 @@
 """Which runs `bench proof` consists of, and how long they are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.benchmarks.proof_world import WorldPlan
@@ -39,6 +39,10 @@ GROUPS: Final[tuple[tuple[Kind, ...], ...]] = (
     (Kind.DATA_WITHHOLDING_CLIENT,),
 )
 """Kinds that share a run; a seat is one of four, so there is never more than one of those."""
+HONEST_BESIDES: Final = frozenset(
+    {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
+)
+"""Adversaries that mine honestly too: their profit is what they own more than if they did only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +75,17 @@ def verify_proof_plan(plan: ProofPlan) -> None:
 
 def certain_worlds(plan: ProofPlan) -> list[WorldPlan]:
     """Return runs in which every contribution is audited: how surely is each kind caught?"""
-    return [
+    return _with_controls(
         _world(plan, f"certain-{index}", group, QUICK_ROUNDS, PPM, copies=COPIES, ban_blocks=5)
         for index, group in enumerate(_groups(plan))
-    ]
+    )
 
 
 def profit_worlds(plan: ProofPlan) -> list[WorldPlan]:
     """Return runs at the devnet's own rates: what is left to each kind, and how soon is it out?"""
     if plan.quick and plan.rounds is None:
         return []
-    return [
+    return _with_controls(
         _world(
             plan,
             f"profit-{index}",
@@ -92,7 +96,7 @@ def profit_worlds(plan: ProofPlan) -> list[WorldPlan]:
             ban_blocks=DEVNET_BAN,
         )
         for index, group in enumerate(_groups(plan))
-    ]
+    )
 
 
 def cost_worlds(plan: ProofPlan) -> list[WorldPlan]:
@@ -112,6 +116,21 @@ def cost_worlds(plan: ProofPlan) -> list[WorldPlan]:
         )
         for name, rate in (("devnet", DEVNET_RATE), ("testnet", TESTNET_RATE), ("off", 1))
     ]
+
+
+def _with_controls(worlds: Iterable[WorldPlan]) -> list[WorldPlan]:
+    """Add to each run with adversaries that also work one in which they only work."""
+    found: list[WorldPlan] = []
+    for world in worlds:
+        found.append(world)
+        if any(Kind(kind) in HONEST_BESIDES for kind in world.kinds):
+            found.append(replace(world, name=control_of(world.name), reformed=True))
+    return found
+
+
+def control_of(name: str) -> str:
+    """Return the name of the run in which the adversaries of another are honest."""
+    return f"{name}-reformed"
 
 
 def poisons(plan: ProofPlan) -> tuple[Kind, ...]:

@@ -27,6 +27,8 @@ from potp2p.simulation.adversaries.trainers import RealWorkers, TrainerPool, ope
 from potp2p.simulation.genesis import with_audit_rate
 
 Document = dict[str, object]
+REPEATS: Final = 12
+"""Leases that are timed, and as many replays."""
 PRICE: Final = POT // 2
 """Budget of a lease, of which the miner's share is paid."""
 
@@ -46,6 +48,8 @@ class WorldPlan:
     """Of a miner, in POT."""
     subsidy_floor: int
     """Per block, in base units: what a devnet pays its authors out of nothing."""
+    reformed: bool = False
+    """Everybody is honest, in the places of the adversaries."""
     processes: int = 1
     seed: int = 1
 
@@ -70,6 +74,7 @@ def play(plan: WorldPlan) -> Document:
                     honest=plan.honest,
                     audit_rate=plan.audit_rate,
                     seed=plan.seed,
+                    reformed=plan.reformed,
                     change=_change(plan),
                 ),
                 folder / "network",
@@ -121,7 +126,7 @@ def document_of(plan: WorldPlan, report: ArenaReport, pool: TrainerPool) -> Docu
         "round_starts": report.round_starts,
         "is_money_conserved": report.is_money_conserved,
         "commands": dict(pool.counts),
-        "milliseconds": dict(pool.milliseconds),
+        "replay_per_train": pool.replay_per_train(REPEATS),
     }
 
 
@@ -151,10 +156,10 @@ def _row(row: Row) -> Document:
 def plan_of(fields: Mapping[str, object]) -> WorldPlan:
     """Read a plan back."""
     kinds = tuple(cast("list[str]", fields["kinds"]))
-    numbers = {
-        name: cast("int", value) for name, value in fields.items() if name not in ("name", "kinds")
-    }
-    return WorldPlan(name=cast("str", fields["name"]), kinds=kinds, **numbers)
+    named = ("name", "kinds", "reformed")
+    numbers = {name: cast("int", value) for name, value in fields.items() if name not in named}
+    reformed = fields["reformed"] is True
+    return WorldPlan(cast("str", fields["name"]), kinds, reformed=reformed, **numbers)
 
 
 if __name__ == "__main__":

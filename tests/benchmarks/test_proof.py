@@ -44,13 +44,18 @@ def row(kind: Kind | None = None, place: str = "miner", **counts: object) -> Doc
 
 
 def world(*rows: Document, kinds: Sequence[Kind] = (), name: str = "w", **more: object) -> Document:
-    plan = {"name": name, "kinds": [str(kind) for kind in kinds], "audit_rate": 1_000_000}
+    plan = {
+        "name": name,
+        "kinds": [str(kind) for kind in kinds],
+        "audit_rate": 1_000_000,
+        "reformed": name.endswith("-reformed"),
+    }
     return {
         "plan": plan,
         "rows": list(rows),
         "rounds": 4,
         "commands": {"train": 100, "replay": 24},
-        "milliseconds": {"train": 5_000, "replay": 1_200},
+        "replay_per_train": 1.01,
         "round_starts": [0.0, 10.0, 20.0],
         **more,
     }
@@ -97,9 +102,12 @@ def test_a_miner_that_loses_its_bond_has_a_profit_below_zero_in_units_of_an_hone
     assert found["rounds_to_ban"] == 2
 
 
-def test_whoever_works_besides_has_only_what_it_gained_more_than_the_honest() -> None:
-    dealer = row(Kind.SELF_DEALING_CLIENT, gain=19, accepted=5)
-    found = figure(Kind.SELF_DEALING_CLIENT, row(gain=20), dealer)
+def test_whoever_works_besides_gains_what_it_would_not_own_without_its_lies() -> None:
+    kind = Kind.SELF_DEALING_CLIENT
+    plan, lucky = ProofPlan(quick=True, kinds=(kind,)), row(kind, gain=31)
+    lying = world(row(gain=20), row(kind, gain=30, accepted=5), kinds=(kind,), name="w")
+    honest = world(row(gain=20), lucky, kinds=(kind,), name="w-reformed")
+    (found,) = adversary_figures(plan, [lying, honest], [])
     assert found["profit_ratio"] == -0.05
     assert found["caught"] == found["audited"] == 5
 
@@ -114,6 +122,11 @@ def test_a_seat_is_compared_with_honest_seats_and_a_pair_counts_once() -> None:
     found = figure(Kind.COLLUDING_PAIR, *rows)
     assert found["profit_ratio"] == -3.0
     assert (found["audited"], found["caught"]) == (3, 3)
+
+
+def beaten(**changes: object) -> Document:
+    figures = {"kind": "noise", "profit_ratio": -1.0, "caught": 3, "audited": 3}
+    return {**figures, "borderline": False, **changes}
 
 
 def whole(**changes: object) -> Document:
@@ -151,9 +164,9 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
         {"audit_cost_ratio_testnet": 0.13},
         {"round_delay_ratio": 1.06},
         {"accuracy": {"clean": 0.97, "by_kind": {"noise": 0.95}}},
-        {"adversaries": [{"profit_ratio": 0.1, "caught": 3, "audited": 3, "borderline": False}]},
-        {"adversaries": [{"profit_ratio": -1.0, "caught": 2, "audited": 3, "borderline": False}]},
-        {"adversaries": [{"profit_ratio": -1.0, "caught": 0, "audited": 0, "borderline": False}]},
+        {"adversaries": [beaten(profit_ratio=0.1)]},
+        {"adversaries": [beaten(caught=2)]},
+        {"adversaries": [beaten(caught=0, audited=0)]},
     ],
     ids=str,
 )

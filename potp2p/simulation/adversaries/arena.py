@@ -24,7 +24,6 @@ from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.simulation.accounts import money_of
 from potp2p.simulation.adversaries.cheat import Cheat, CheatingWorkers, League
 from potp2p.simulation.adversaries.clients import (
-    SelfDealer,
     WithholdingCustomer,
     decline_below,
 )
@@ -67,7 +66,19 @@ class ArenaPlan:
     seed: int = 0
     audit_rate: int = 120_000
     """In ppm; a million audits every contribution."""
+    reformed: bool = False
+    """Everybody is honest after all, under the same names: what the lies themselves bring."""
     change: Callable[[Genesis], Genesis] = lambda genesis: genesis
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One node of the cast."""
+
+    name: str
+    role: Role
+    kind: Kind | None
+    cheat: Cheat | None
 
 
 @dataclass(slots=True)
@@ -93,8 +104,8 @@ class Arena:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hub.run)
             world = World(self.folder, self._genesis(), hub, nursery)
-            for name, role, cheat in self._cast():
-                self._add(world, name, role, cheat)
+            for part in self._cast():
+                self._add(world, part)
             for cheat in self.cheats:
                 nursery.start_soon(cheat.scheme)
             await world.height(1)
@@ -106,12 +117,13 @@ class Arena:
 
     async def _order(self, world: World) -> list[TaskId]:
         """Submit the task of this plan, and that of a client that deals with itself."""
-        withholds = Kind.DATA_WITHHOLDING_CLIENT in self.plan.kinds
+        kinds = () if self.plan.reformed else self.plan.kinds
+        withholds = Kind.DATA_WITHHOLDING_CLIENT in kinds
         make = WithholdingCustomer if withholds else Customer
         customer = make(world, key_of("client"), self.folder / "client-blobs")
         tasks = [await customer.submit(self.package, self.plan.rules, self.plan.budget)]
         for name, row in self.rows.items():
-            if row.kind is Kind.SELF_DEALING_CLIENT:
+            if row.kind is Kind.SELF_DEALING_CLIENT and not self.plan.reformed:
                 purse = Customer(world, key_of(purse_of(name)), self.folder / f"{name}-blobs")
                 tasks.append(await purse.submit(self.package, self.plan.rules, OWN_BUDGET))
         chain = world.machines["validator-0"].node.chain
@@ -122,10 +134,10 @@ class Arena:
         customer.vanish()
         return tasks
 
-    def _cast(self) -> Iterator[tuple[str, Role, Cheat | None]]:
+    def _cast(self) -> Iterator[Part]:
         """Yield every node; adversaries with a seat take the last ones."""
-        miners: list[tuple[str, Cheat]] = []
-        seats: list[Cheat] = []
+        miners: list[Part] = []
+        seats: list[tuple[Kind, Cheat]] = []
         counts: Counter[Kind] = Counter()
         for kind in self.plan.kinds:
             counts[kind] += 1
@@ -133,20 +145,20 @@ class Arena:
             for place in parts_of(kind):
                 cheat = cheat_of(kind, place, league)
                 if place is Place.SEAT:
-                    seats.append(cheat)
+                    seats.append((kind, cheat))
                 else:
-                    miners.append((f"{kind}-{counts[kind]}", cheat))
+                    miners.append(Part(f"{kind}-{counts[kind]}", Role.MINER, kind, cheat))
         honest_seats = self.plan.validators - len(seats)
         for index in range(self.plan.validators):
-            liar = None if index < honest_seats else seats[index - honest_seats]
-            yield f"validator-{index}", Role.VALIDATOR, liar
+            kept = index < honest_seats
+            kind_of_seat, liar = (None, None) if kept else seats[index - honest_seats]
+            yield Part(f"validator-{index}", Role.VALIDATOR, kind_of_seat, liar)
         for index in range(self.plan.honest):
-            yield f"miner-{index}", Role.MINER, None
-        for name, cheat in miners:
-            yield name, Role.MINER, cheat
+            yield Part(f"miner-{index}", Role.MINER, None, None)
+        yield from miners
 
     def _miner_names(self) -> list[str]:
-        return [name for name, role, _ in self._cast() if role is Role.MINER]
+        return [part.name for part in self._cast() if part.role is Role.MINER]
 
     def _genesis(self) -> Genesis:
         """Return a network whose miners have their bonds from the start, and no sponsor."""
@@ -166,7 +178,8 @@ class Arena:
         listed = tuple(accounts[each] for each in sorted(accounts))
         return self.plan.change(replace(genesis, accounts=listed, sponsor=None))
 
-    def _add(self, world: World, name: str, role: Role, cheat: Cheat | None) -> None:
+    def _add(self, world: World, part: Part) -> None:
+        cheat = None if self.plan.reformed else part.cheat
         device = self.device()
         if cheat is not None:
             self.cheats.append(cheat)
@@ -175,17 +188,17 @@ class Arena:
         def tamper(machine: Machine) -> None:
             if cheat is not None:
                 cheat.take_over(machine.node)
-            if role is Role.MINER and not isinstance(cheat, SelfDealer):
+            if part.role is Role.MINER and part.kind is not Kind.SELF_DEALING_CLIENT:
                 decline_below(machine.node, OWN_PRICE_MAX)
 
-        machine = world.place(name, role, tamper=tamper)
+        machine = world.place(part.name, part.role, tamper=tamper)
         machine.device = device
-        place = Place.SEAT if role is Role.VALIDATOR else Place.MINER
-        self.rows[name] = Row(name, cheat.KIND if cheat else None, place, machine.node_id, 0)
+        place = Place.SEAT if part.role is Role.VALIDATOR else Place.MINER
+        row = self.rows[part.name] = Row(part.name, part.kind, place, machine.node_id, 0)
         world.start(machine)
-        self.rows[name].money_before = self._owned(machine, name)
+        row.money_before = self._owned(machine, part.name)
         if cheat is not None:
-            self.rows[name].deeds, self.rows[name].crimes = cheat.deeds, cheat.crimes
+            row.deeds, row.crimes = cheat.deeds, cheat.crimes
 
     def _owned(self, machine: Machine, name: str) -> int:
         """Return all money of a node, and of the accounts in league with it."""

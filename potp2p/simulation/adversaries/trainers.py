@@ -74,6 +74,11 @@ class Trainer:
             self._read()
         return self._reports.pop(number)
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the process has used."""
+        fields = Path(f"/proc/{self.process.pid}/schedstat").read_text().split()
+        return int(fields[0]) / 1e9
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         received = os.read(self.process.stdout.fileno(), READ_BYTES)
@@ -109,8 +114,8 @@ class TrainerPool:
     trainers: tuple[Trainer, ...]
     counts: Counter[str] = field(default_factory=Counter[str])
     """Commands that nodes asked for, by kind: shared ones count for everybody."""
-    milliseconds: Counter[str] = field(default_factory=Counter[str])
-    """What leases and replays took in their processes."""
+    sample: Replay | None = None
+    """The last replay that was asked for, to be timed."""
     _errands: dict[bytes, _Errand] = field(default_factory=dict[bytes, _Errand])
 
     def begin(self, command: Command) -> "_Errand":
@@ -135,8 +140,33 @@ class TrainerPool:
             key = key_of_command(command)
             assert key is not None
             shutil.copyfile(self._result(key), command.result)
-        self.milliseconds[type(command).__name__.lower()] += getattr(report, "milliseconds", 0)
+        if isinstance(command, Replay):
+            self.sample = command
         return report
+
+    def replay_per_train(self, repeats: int) -> float | None:
+        """
+        Return what a replay costs, in leases: processor time, whoever else uses the machine.
+
+        None where nothing was replayed. Leases and replays take turns in one process.
+        """
+        replay = self.sample
+        if replay is None:
+            return None
+        payload = str(self.folder / "timed.payload")
+        names = ("lease", "rules", "model", "theta", "shard")
+        lease = Train(**{name: getattr(replay, name) for name in names}, payload=payload)
+        spent = {Train: 0.0, Replay: 0.0}
+        for _ in range(repeats):
+            for command in (lease, replay):
+                before = self.trainers[0].cpu_seconds()
+                self._run_on_first(command)
+                spent[type(command)] += self.trainers[0].cpu_seconds() - before
+        return round(spent[Replay] / max(spent[Train], 1e-9), 4)
+
+    def _run_on_first(self, command: Command) -> None:
+        trainer = self.trainers[0]
+        trainer.wait_for(trainer.send(command))
 
     def _result(self, key: bytes) -> Path:
         return self.folder / f"{key.hex()}.safetensors"
