@@ -1,6 +1,6 @@
-"""From measured distances, traces and loss claims to a ruling, in integers (DESIGN 8.4)."""
+"""From measured distances, traces and loss claims to a verdict, in integers (DESIGN 8.4)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Final
@@ -109,23 +109,6 @@ def measures_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Itera
     yield Measure(MeasureKind.LOSS_BEFORE, before, tolerance.loss)
     after = _relative(claims.loss_after, finding.loss_after, LOSS_FLOOR)
     yield Measure(MeasureKind.LOSS_AFTER, after, tolerance.loss)
-
-
-def ruling(claims: Claims, findings: Sequence[Finding | None], tolerance: Tolerance) -> Verdict:
-    """
-    Return what stands once commits and reveals are over; None is an auditor that stayed away.
-
-    A miner that does not open its trace fails whatever the auditors say: it was asked to show that
-    it had trained. Auditors that disagree, or an absent one, leave no verdict (escalation to all
-    validators is a later issue).
-    """
-    if claims.trace is None:
-        return Verdict.FAIL
-    verdicts = {
-        Verdict.VOID if finding is None else verdict_of(claims, finding, tolerance)
-        for finding in findings
-    }
-    return verdicts.pop() if len(verdicts) == 1 else Verdict.VOID
 
 
 def _relative(claimed: int, replayed: int, floor: int) -> int:

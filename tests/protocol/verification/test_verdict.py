@@ -14,7 +14,6 @@ from potp2p.protocol.verification.verdict import (
     MeasureKind,
     Verdict,
     measures_of,
-    ruling,
     verdict_of,
     worst_of,
 )
@@ -101,35 +100,6 @@ def test_diverged_claim_is_judged_by_distances_alone() -> None:
     wild = Claims(Trace(()), 1 << 39, 0, diverged=True)
     assert verdict_of(wild, found(), TOLERANCE) is Verdict.PASS
     assert verdict_of(wild, found(1 << 39), TOLERANCE) is Verdict.FAIL
-
-
-PASS, VOID, FAIL = found(), found(2_000), found(900_000)
-
-
-@pytest.mark.parametrize(
-    ("findings", "verdict"),
-    [
-        ([PASS, PASS], Verdict.PASS),
-        ([FAIL, FAIL], Verdict.FAIL),
-        ([VOID, VOID], Verdict.VOID),
-        ([PASS, FAIL], Verdict.VOID),
-        ([FAIL, PASS], Verdict.VOID),
-        ([PASS, None], Verdict.VOID),
-        ([FAIL, None], Verdict.VOID),
-        ([None, None], Verdict.VOID),
-        ([FAIL], Verdict.FAIL),
-        ([], Verdict.VOID),
-    ],
-)
-def test_only_auditors_that_agree_decide(findings: list[Finding | None], verdict: Verdict) -> None:
-    assert ruling(CLAIMS, findings, TOLERANCE) is verdict
-
-
-@pytest.mark.parametrize("findings", [[PASS, PASS], [None, None], [PASS, FAIL], []])
-def test_trace_that_stays_closed_fails_whatever_auditors_say(
-    findings: list[Finding | None],
-) -> None:
-    assert ruling(replace(CLAIMS, trace=None), findings, TOLERANCE) is Verdict.FAIL
 
 
 @given(st.integers(0, 1 << 40), st.integers(0, 1 << 40))
