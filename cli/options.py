@@ -51,6 +51,7 @@ class LevelChoice(StrEnum):
     NODES = "nodes"
     CORE = "core"
     TWINS = "twins"
+    WITHHOLDING = "withholding"
 
 
 DataFolder = Annotated[

@@ -14,7 +14,10 @@ def simulate(
     ] = "0:20",
     level: Annotated[
         LevelChoice,
-        typer.Option("--level", help="Whole nodes, the consensus core alone, or its twins."),
+        typer.Option(
+            "--level",
+            help="Whole nodes, the consensus core, its twins, or what withheld reveals gain.",
+        ),
     ] = LevelChoice.NODES,
     validators: Annotated[int, typer.Option("--validators", help="Nodes that vote.")] = 4,
     miners: Annotated[int, typer.Option("--miners", help="Nodes that author blocks.")] = 2,

@@ -14,6 +14,8 @@ from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.simulation.campaign import (
+    VALIDATORS_MAX,
+    VALIDATORS_MIN,
     Campaign,
     CampaignPlan,
     cores,
@@ -25,6 +27,7 @@ from potp2p.simulation.campaign import (
 from potp2p.simulation.plans import Choices, Fault, Level
 from potp2p.simulation.reports import SeedReport
 from potp2p.simulation.run import run_seed
+from potp2p.simulation.withholding.figures import measure_all, table_of
 
 Document = dict[str, object]
 PROGRESS_PARTS = 10
@@ -48,6 +51,8 @@ class SimulateChoices:
 def run(choices: SimulateChoices) -> int:
     """Run the seeds; exit 1 when one is not sound."""
     first, end = _range_of(choices.seeds)
+    if choices.level is LevelChoice.WITHHOLDING:
+        return _withholding(choices, range(first, end))
     plan = CampaignPlan(
         first,
         end,
@@ -76,6 +81,21 @@ def run(choices: SimulateChoices) -> int:
     else:
         print_lines(*_summary(document))
     return _exit_of(document)
+
+
+def _withholding(choices: SimulateChoices, seeds: range) -> int:
+    """Measure what a league of primaries gains; exit 1 where it is more than the bound allows."""
+    least, most = VALIDATORS_MIN, VALIDATORS_MAX
+    if not least <= choices.validators <= most:
+        raise ConfigurationError(f"--validators {choices.validators}: choose {least} to {most}")
+    if not seeds:
+        raise ConfigurationError(f"--seeds {choices.seeds}: an ascending range from 0")
+    document = measure_all(choices.validators, seeds)
+    if choices.json_output:
+        print_document(document)
+    else:
+        print_lines(*table_of(document))
+    return ExitCode.DONE if document["is_within_bound"] else ExitCode.ERROR
 
 
 def _range_of(text: str) -> tuple[int, int]:

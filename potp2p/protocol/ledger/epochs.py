@@ -100,8 +100,8 @@ def apply_frame(state: State, parent: Header) -> None:
     ranked = ranking(state, height)
     seats = list(chain.seats)
     for view in range(min(frame.view, len(order))):
-        seats[order[view]] = _missed(seats[order[view]], height)
-    seats[frame.primary] = _kept(seats[frame.primary], height, frame)
+        seats[order[view]] = missed(seats[order[view]], height)
+    seats[frame.primary] = kept(seats[frame.primary], height, frame)
     better = ranked[: parent.body.rank] if parent.body.rank < len(ranked) else ranked
     tips = chain.pending_tips
     state.put_chain(
@@ -116,14 +116,14 @@ def apply_frame(state: State, parent: Header) -> None:
     credit(state, account_of(chain.seats[frame.primary].node), tips)
 
 
-def _missed(seat: Seat, height: Height) -> Seat:
+def missed(seat: Seat, height: Height) -> Seat:
     """Skip a seat for 2^k heights, k being half its misses, rounded up."""
     misses = min(seat.misses + MISS_WEIGHT, MISSES_MAX)
     away = 1 << -(-misses // MISS_WEIGHT)
     return replace(seat, misses=misses, skipped_until=Height(height + 1 + away))
 
 
-def _kept(seat: Seat, height: Height, frame: Frame) -> Seat:
+def kept(seat: Seat, height: Height, frame: Frame) -> Seat:
     """
     Forgive half a miss: who fails every other turn is skipped longer and longer.
 

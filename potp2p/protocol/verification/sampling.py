@@ -47,6 +47,18 @@ def is_drawn(
     return draw(beacon, AUDIT_DRAW_DOMAIN, _lease(task, round_, shard), below=PPM) < probability
 
 
+def share_of_draw(probability: int, test: int, tests: int) -> int:
+    """
+    Return the probability (ppm) of one test of several, if none before it has drawn.
+
+    One beacon is known to whoever reveals last, who may withhold it, and a miner that claims last
+    can choose who that is. So a draw is spread over a turn of every primary: each adds the same
+    part of the probability, and a league decides about no more than its own third of it.
+    """
+    assert 0 <= test < tests, (test, tests)
+    return -(-probability * PPM // (tests * PPM - test * probability))
+
+
 @dataclass(frozen=True, slots=True)
 class AuditorDraw:
     """What a draw of auditors depends on besides its candidates."""
