@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from potp2p.devnet.plan import Plan
+from potp2p.devnet.plan import Plan, parse_adversaries
 from potp2p.devnet.progress import Progress
 from potp2p.devnet.run import run_devnet
 from potp2p.foundation.errors import OperatingError
@@ -23,6 +23,8 @@ PROGRAMS = Programs(
     potp2p=(*STAND_IN, "potp2p"),
     bootstrap=(*STAND_IN, "bootstrap"),
     evaluate=(*STAND_IN, "evaluate"),
+    cheat=(*STAND_IN, "cheat"),
+    cheating_client=(*STAND_IN, "cheating-client"),
 )
 
 
@@ -74,6 +76,25 @@ async def test_report_has_what_was_asked_for(plan: Plan) -> None:
     rewards = report["rewards"]
     assert isinstance(rewards, dict)
     assert rewards["pot1late"] == {"address": "pot1late", "earned": "1.5"}
+    assert running_in(plan.folder) == []
+
+
+async def test_adversaries_run_their_own_program_and_are_told_from_the_honest(plan: Plan) -> None:
+    kinds = ("free-rider", "lazy-auditor", "data-withholding-client", "self-dealing-client")
+    crowd = replace(plan, validators=4, adversaries=parse_adversaries(kinds))
+
+    report = await run_devnet(crowd, no_face)
+
+    nodes = report["nodes"]
+    assert isinstance(nodes, list)
+    assert {each["name"]: each["adversary"] for each in nodes if each["adversary"]} == {
+        "validator-4": "lazy-auditor",
+        "free-rider-1": "free-rider",
+        "self-dealing-client-1": "self-dealing-client",
+    }
+    logs = {path.name for path in (plan.folder / "logs").iterdir()}
+    assert any(name.startswith("cheating-client") for name in logs)
+    assert any(name.startswith("purse-1") for name in logs), "it ordered nothing from itself"
     assert running_in(plan.folder) == []
 
 

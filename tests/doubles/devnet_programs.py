@@ -1,9 +1,9 @@
 """
 Stand-ins for the commands of a local network: they print and answer what real ones would.
 
-`python -m tests.doubles.devnet_programs potp2p|bootstrap|evaluate ARGUMENTS`. The variable FAKE
-names faults, separated by commas: `deaf` nodes ignore SIGTERM, `stuck` tasks never end, `NAME-dies`
-ends one node with a complaint.
+`python -m tests.doubles.devnet_programs PROGRAM ARGUMENTS`, where PROGRAM is potp2p, bootstrap,
+evaluate, cheat or cheating-client. The variable FAKE names faults, separated by commas: `deaf`
+nodes ignore SIGTERM, `stuck` tasks never end, `NAME-dies` ends one node with a complaint.
 """
 
 import json
@@ -110,6 +110,12 @@ def main(arguments: list[str]) -> int:
         signal.pause()
     if program == "evaluate":
         say({"accuracy": 0.97, "loss": 0.5})
+        return 0
+    if program == "cheat":
+        _kind, _place, folder, _league = rest
+        return run_node(["--datadir", folder])
+    if program == "cheating-client":
+        say({"task": TASK})
         return 0
     return run_node(rest[1:]) if rest[0] == "start" else client(rest)
 
