@@ -7,7 +7,9 @@ import typer
 
 from cli.options import Bootstrap, ChainHex, DataFolder, GenesisFile, Json
 
-application = typer.Typer(help="Proofs of accepted work.", no_args_is_help=True)
+application = typer.Typer(
+    help="Sealed proofs of who won a height's draw, and why.", no_args_is_help=True
+)
 
 
 @application.command("list")

@@ -43,7 +43,9 @@ def bond(
     validator: Annotated[
         str | None,
         typer.Option(
-            "--validator", metavar="ADDRESS", help="Whose bond. [default: this folder's node]"
+            "--validator",
+            metavar="ADDRESS",
+            help="Whose bond, also a miner's or your own. [default: this folder's node]",
         ),
     ] = None,
     datadir: DataFolder = None,
@@ -55,7 +57,7 @@ def bond(
     yes: Yes = False,
     json_output: Json = False,
 ) -> None:
-    """Lock money as a validator's bond; one with enough of it asks for a seat while it runs."""
+    """Lock money as a bond; a validator with enough of it asks for a seat while it runs."""
     from cli.work.identity import access_of
     from cli.work.validator import bond_money
 

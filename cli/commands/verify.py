@@ -18,7 +18,7 @@ Dispute = Annotated[
     typer.Option(
         "--challenge",
         help="Where the chain says otherwise, challenge it: all validators then replay. "
-        "Stakes part of the bond of --key.",
+        "Stakes part of the bond of --key's account.",
     ),
 ]
 
@@ -72,7 +72,7 @@ def task(
     chain_id: ChainHex = None,
     json_output: Json = False,
 ) -> int:
-    """Compute the checkpoints of rounds again from their payloads, bit for bit; exits likewise."""
+    """Compute the checkpoints of rounds again from their payloads, bit for bit; exit 1: others."""
     from cli.work.identity import access_of
     from cli.work.verify import verify_task
 

@@ -59,7 +59,8 @@ async def raise_challenge(
     if free_bond(account) < stake:
         raise FundsError(
             f"free bond of {client.keys.address} is {format_amount(free_bond(account))} "
-            f"{CURRENCY}, the stake is {format_amount(stake)} {CURRENCY}"
+            f"{CURRENCY}, the stake is {format_amount(stake)} {CURRENCY}: lock more with "
+            f"potp2p validator bond AMOUNT --validator {client.keys.address}"
         )
     place = found.place
     action = Challenge(place.task, place.round, place.shard, expects_fail)
