@@ -26,7 +26,7 @@ JUDGEMENT: Final = (
     Mutant(
         "audits drawn before the screens are known",
         "ledger",
-        "tests/protocol/ledger/test_draws.py",
+        AUDITS,
         (
             Edit(
                 LEDGER + "audits.py",

@@ -189,7 +189,7 @@ async def test_an_accused_miner_challenges_by_itself_and_is_cleared(
         tmp_path, validators=3, seats=4, audit_rate=1_000_000, change=single_auditor
     ) as world:
         liar = world.add("validator-3", Role.VALIDATOR, workers=Slanderer())
-        _, task = await world.submit(make_rules(rounds=3))
+        _, task = await world.submit(make_rules(rounds=8))
         await finish(world, task)
         challenged = {
             each

@@ -129,6 +129,20 @@ def test_absent_auditor_is_replaced_once_by_another_and_only_the_replacement_is_
     assert [each.report is not None for each in audit.auditors] == [False, True, True]
 
 
+def test_nobody_replaces_itself_or_another_that_was_drawn() -> None:
+    world, task = drawn_world()
+    places = [(task, Round(0), shard) for shard in world.state.round(task, Round(0)).audits]
+    away = {place: audit_of(world, place).auditors[0].auditor for place in places}
+    world.silent = lambda node, action: (
+        isinstance(action, AuditCommit) and away[place_of(action)] == node
+    )
+    world.run_until(lambda: all(audit_of(world, place).replaced for place in places))
+    for place in places:
+        nodes = [each.auditor for each in audit_of(world, place).auditors]
+        assert len(set(nodes)) == 3
+        assert world.state.lease(*place).miner not in nodes
+
+
 def test_auditor_that_was_replaced_may_not_commit_any_more() -> None:
     world, task = drawn_world()
     place = one_audit(world, task)

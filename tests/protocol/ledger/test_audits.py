@@ -6,14 +6,14 @@ import pytest
 
 from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, PartsPerMillion, Round, TaskId
+from potp2p.foundation.types import POT, Amount, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
 from potp2p.protocol.ledger.audit_records import Escalation
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
-from potp2p.protocol.ledger.records import LeaseStatus, TaskStatus
+from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, TaskStatus
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import (
@@ -21,8 +21,10 @@ from potp2p.protocol.wire.transactions import (
     AuditCommit,
     Challenge,
     Contribute,
+    ResultCommit,
     RevealAudit,
     RevealTrace,
+    RoundResult,
     Transfer,
 )
 from potp2p.protocol.wire.verification import Distances, Trace
@@ -444,3 +446,33 @@ def test_settled_round_leaves_nothing_but_a_root_over_its_receipts() -> None:
     assert kept.isdisjoint({b"\x04", b"\x05", b"\x06"})
     late = world.free(world.validators[0], AuditCommit(*places[0], sha256(b"x")))
     assert world.refusal(late) is RejectionReason.NOT_FOUND
+
+
+def test_audits_wait_until_the_screens_are_known_however_many_have_revealed() -> None:
+    world, task = audited_world()
+    world.silent = lambda _node, action: isinstance(action, ResultCommit | RoundResult)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).fixed > 0)
+    world.run(weak_quorum(4) + 1)
+    record = world.state.round(task, Round(0))
+    assert record.phase is RoundPhase.RESULT
+    assert record.draw_beacon != NO_DIGEST
+    assert not record.drawn
+    world.silent = lambda _node, _action: False
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+
+
+def test_round_without_audits_is_settled_only_after_its_challenge_window() -> None:
+    world = build_world(
+        change=lambda genesis: with_audits(1)(
+            replace(genesis, money=replace(genesis.money, sponsor_bond=Amount(400 * POT)))
+        )
+    )
+    world.run(2)
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    record = world.state.round(task, Round(0))
+    assert record.audits == ()
+    world.run_until(lambda: 0 not in world.task(task).open_rounds)
+    assert world.height == record.challenge_until + 1
