@@ -6,7 +6,7 @@ import pytest
 
 from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, PartsPerMillion, Round, TaskId
+from potp2p.foundation.types import POT, PartsPerMillion, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
@@ -19,7 +19,6 @@ from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import (
     Attest,
     AuditCommit,
-    Bond,
     Challenge,
     Contribute,
     ResultCommit,
@@ -39,6 +38,7 @@ from tests.doubles.ledger_world import (
     build_world,
     key_pair,
     with_audits,
+    with_large_bonds,
 )
 
 ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
@@ -464,12 +464,7 @@ def test_audits_wait_until_the_screens_are_known_however_many_have_revealed() ->
 
 
 def test_round_without_audits_is_settled_only_after_its_challenge_window() -> None:
-    # Bonds so large against the pay that nothing is drawn.
-    world = build_world(change=with_audits(1))
-    world.run(1)
-    for rig in world.miners:
-        rich = key_pair("sponsor")
-        world.block(world.paid(rich, Bond(rig.account, Amount(10_000 * POT))))
+    world = build_world(change=with_large_bonds)
     world.run(2)
     task = world.submit(ONE_ROUND)
     world.run_until(lambda: 0 in world.task(task).open_rounds)

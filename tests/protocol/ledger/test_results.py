@@ -5,16 +5,14 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, MicroNats, Round, ShardIndex, TaskId
+from potp2p.foundation.types import MicroNats, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.hashing import sha256
-from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.duties import validator_duties
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, RoundRecord
 from potp2p.protocol.verification.results import commit_to
 from potp2p.protocol.wire.blocks import NO_DIGEST
-from potp2p.protocol.wire.genesis import Genesis, GenesisAccount
 from potp2p.protocol.wire.transactions import ResultCommit, RoundResult
 from tests.doubles.ledger_world import (
     BUDGET,
@@ -24,6 +22,7 @@ from tests.doubles.ledger_world import (
     key_pair,
     result_of,
     with_audits,
+    with_large_bonds,
 )
 
 PATIENT = replace(RULES, rounds=replace(RULES.rounds, result_deadline=12))
@@ -309,11 +308,3 @@ def test_nobody_is_paid_for_a_result_that_had_no_quorum() -> None:
     assert balances == [0, 0, 0, 0]
     spent = before - world.account(world.client).balance
     assert spent == BUDGET * 80 // 100, "what auditors did not earn goes back"
-
-
-def with_large_bonds(genesis: Genesis) -> Genesis:
-    """Bond the miners so highly that hardly one contribution in a million is audited."""
-    rigs = [key_pair(f"miner {number}").node_id for number in range(3)]
-    rich = [GenesisAccount(account_of(rig), Amount(0), Amount(10**6 * POT)) for rig in rigs]
-    accounts = tuple(sorted((*genesis.accounts, *rich), key=lambda each: each.account))
-    return with_audits(1)(replace(genesis, accounts=accounts))
