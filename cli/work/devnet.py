@@ -46,6 +46,7 @@ class DevnetChoices:
 
 def run(choices: DevnetChoices) -> int:
     """Run from start to report; exit 1 when the report shows a fault."""
+    adversaries = parse_adversaries(choices.adversaries)
     kept = choices.datadir is not None
     folder = choices.datadir or Path(tempfile.mkdtemp(prefix="potp2p-devnet-"))
     plan = Plan(
@@ -59,7 +60,7 @@ def run(choices: DevnetChoices) -> int:
         folder=folder.absolute(),
         text_dir=None if choices.text_dir is None else choices.text_dir.absolute(),
         block_milliseconds=choices.block_milliseconds,
-        adversaries=parse_adversaries(choices.adversaries),
+        adversaries=adversaries,
     )
     is_finished = False
     try:

@@ -109,7 +109,7 @@ def _rewards(layout: Layout, money: Document) -> Document:
     def row(keys: KeyPair) -> Document:
         return {"address": keys.address, "earned": gains.get(keys.address)}
 
-    named = {each.name: row(each.keys) for each in layout.members}
+    named = {each.name: row(each.keys) for each in (*layout.members, *layout.purses)}
     known = {each["address"] for each in named.values()} | {
         keys.address for keys in (layout.sponsor, layout.client.keys)
     }

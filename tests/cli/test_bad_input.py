@@ -133,6 +133,8 @@ QUICK = [
     (("devnet", "--validators", "0"), 3, "--validators 0: from 1 to 16"),
     (("devnet", "--miners", "99"), 3, "--miners 99: from 1 to 16"),
     (("devnet", "--rounds", "0"), 3, "--rounds 0"),
+    (("devnet", "--adversary", "robber=1"), 3, "unknown adversary robber; there are: free-rider,"),
+    (("devnet", "--adversary", "copier=0"), 3, "--adversary copier=0: write KIND=COUNT"),
     (("devnet", "--seed", "-1"), 3, "--seed -1"),
     (("devnet", "--text-dir", "/nowhere"), 3, "--text-dir /nowhere is not a folder"),
     (("devnet", "--datadir", "NODE"), 3, "is not an empty folder"),

@@ -6,6 +6,7 @@ import pytest
 
 from cli.exits import ExitCode
 from cli.main import run
+from potp2p.simulation.adversaries.kinds import Kind
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ from cli.main import run
         (["sync", "--peers", "9"], "--peers 9: from 1 to 8"),
         (["published", "--seeds", "0"], "--seeds 0: from 1 to 1000"),
         (["published", "--mesh-degree", "1"], "--mesh-degree 1: from 2 to 49"),
+        (["proof", "--quick", "--rounds", "3"], "--rounds 3: from 4 to 2000"),
+        (["proof", "--kinds", "robber"], f"unknown adversary robber; there are: {', '.join(Kind)}"),
     ],
     ids=str,
 )
