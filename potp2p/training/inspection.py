@@ -1,6 +1,7 @@
 """Is a package what its rules say, and does an honest replay stay far inside its tolerance?"""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +40,17 @@ def inspect(
     if checkpoint.moments is not None and checkpoint.moments.steps:
         raise _refused("the first checkpoint has taken optimizer steps")
     shapes: set[tuple[int, ...]] = set()
+    contents: dict[bytes, int] = {}
     first: Samples | None = None
     for index, path in enumerate((*command.shards, command.evaluation)):
         samples = read_samples(Path(path), rules.model.objective)
         model.verify_samples(samples)
         shapes.add(samples.inputs.shape[1:])
+        if index < len(command.shards):
+            twin = contents.setdefault(_content_of(samples), index)
+            if twin != index:
+                # Honest work on both would be dropped as a copy, or audited every time.
+                raise _refused(f"shards {twin} and {index} are equal")
         first = first or samples
         step_done(index + 1, len(command.shards) + 1, None)
     if len(shapes) > 1:
@@ -86,6 +93,10 @@ def calibrate(
     encoded = d8.encode(CALIBRATION_LEASE, layout, works[0].update_P, works[0].buffers_B)
     payload = d8.decode(encoded, layout)
     return measure(layout, payload, works[1], tolerance_of(rules.model.tolerance, rules.mode))
+
+
+def _content_of(samples: Samples) -> bytes:
+    return sha256(samples.inputs.tobytes() + samples.labels.tobytes()).digest()
 
 
 def _probe(model: Model, checkpoint: Checkpoint, rules: TaskRules, samples: Samples) -> None:

@@ -53,6 +53,7 @@ DECODERS: Final[dict[str, str]] = {
     "potp2p/storage/safety.py::_slot": "safety record",
     "potp2p/storage/tables.py::height_from_key": "key of a height",
     "potp2p/training/compression/d8.py::decode": "payload",
+    "potp2p/training/compression/d8.py::decode_block": "payload",
     "potp2p/training/compression/d8.py::decode_lease": "lease of a payload",
     "potp2p/training/configuration.py::read_configuration": "model configuration",
     "potp2p/training/frames.py::FrameBuffer._next_body_bytes": "worker frames",

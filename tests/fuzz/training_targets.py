@@ -106,6 +106,11 @@ def _payload(encoded: bytes) -> d8.Payload:
     assert (values == payload.values_P).all()
     assert (exponents == payload.exponents_C).all()
     assert payload.norm_squared(LAYOUT) >= 0
+    _, start = d8.decode_lease(encoded)
+    for chunk in range(len(exponents)):
+        first, end = d8.block_place(LAYOUT, start, range(chunk, chunk + 1))
+        block, _ = d8.decode_block(encoded[first:end], LAYOUT, range(chunk, chunk + 1))
+        assert (block == payload.block(LAYOUT, range(chunk, chunk + 1))[0]).all()
     return payload
 
 

@@ -116,7 +116,7 @@ def low_precision_order() -> Order:
 
 
 def tokens_order() -> Order:
-    tokens = (np.arange(60 * 16).reshape(60, 16) * 7 % 32).astype(np.uint16)
+    tokens = (np.arange(60 * 16).reshape(60, 16) * 7 // 3 % 31).astype(np.uint16)
     data: Data = {"input_ids": tokens[:54]}
     order = images_order()
     model = replace(order.rules.model, architecture="gpt2", objective=Objective.NEXT_TOKEN)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError
-from potp2p.foundation.types import Round
+from potp2p.foundation.types import Height, Round
 from potp2p.protocol.wire import schema
 from potp2p.protocol.wire.tasks import Mode, TaskRules
 from potp2p.training.central import read_rules
@@ -95,7 +95,9 @@ class Bench:
         assert isinstance(report, Checked)
         return report.fault
 
-    def aggregate(self, order: tuple[int, ...], name: str = "next") -> Aggregated:
+    def aggregate(
+        self, order: tuple[int, ...], name: str = "next", heights: tuple[int, ...] = ()
+    ) -> Aggregated:
         payloads = tuple(self.payload(index) for index in order)
         result = str(self.scratch / name)
         report = self.do(
@@ -108,10 +110,19 @@ class Bench:
                 payloads,
                 result,
                 self.evaluation,
+                tuple(Height(height) for height in heights),
             )
         )
         assert isinstance(report, Aggregated)
         return report
+
+    def copy(self, source: int, target: int, scale: float = 1) -> None:
+        """Give one lease another's update, as a copier would."""
+        layout = read_checkpoint(Path(self.theta), self.rules).layout
+        payload = d8.decode(Path(self.payload(source)).read_bytes(), layout)
+        update_P = d8.dequantize(layout, payload) * np.float32(scale)
+        copied = d8.encode(lease(target), layout, update_P, np.empty(0, np.float32))
+        Path(self.payload(target)).write_bytes(copied)
 
     def replay(self, index: int, shard: int | None = None) -> Replayed:
         data = self.shard(index if shard is None else shard)
@@ -184,6 +195,31 @@ def test_payloads_of_another_lease_round_or_order_are_refused(bench: Bench) -> N
                 bench.evaluation,
             )
         )
+
+
+def test_a_repeated_payload_has_no_part_in_the_next_weights(bench: Bench) -> None:
+    for index in range(2):
+        bench.train(index)
+    alone = bench.aggregate((0, 1), "alone")
+    bench.copy(0, 2)
+    assert (alone.flagged, alone.dropped) == ((), ())
+    for heights, dropped in (((), (2,)), ((7, 9, 8), (2,)), ((8, 9, 7), (0,))):
+        report = bench.aggregate((0, 1, 2), heights=heights)
+        assert (report.flagged, report.dropped) == ((), dropped)
+        written = (bench.scratch / "next").read_bytes()
+        assert written == (bench.scratch / "alone").read_bytes()
+    with pytest.raises(PeerError, match="heights of other payloads"):
+        bench.aggregate((0, 1, 2), heights=(1, 2))
+
+
+def test_a_rescaled_payload_is_flagged_with_its_model_and_counts(bench: Bench) -> None:
+    for index in range(2):
+        bench.train(index)
+    bench.aggregate((0, 1), "alone")
+    bench.copy(0, 2, scale=1.01)
+    report = bench.aggregate((0, 1, 2))
+    assert (report.flagged, report.dropped) == ((0, 2), ())
+    assert (bench.scratch / "next").read_bytes() != (bench.scratch / "alone").read_bytes()
 
 
 def test_replaying_with_another_shard_shows(bench: Bench) -> None:
@@ -286,6 +322,17 @@ def test_samples_that_do_not_fit_the_model_are_a_fault(bench: Bench, tmp_path: P
     assert isinstance(report, Inspected)
     assert report.fault is not None
     assert "samples do not fit the model" in report.fault
+
+
+def test_a_package_with_a_shard_twice_is_refused(bench: Bench) -> None:
+    # Its honest miners would be taken for copiers of each other.
+    shards = (bench.shard(0), bench.shard(1), bench.shard(0))
+    report = bench.do(
+        Inspect(bench.rules, bench.model, bench.theta, shards, bench.evaluation, calibrate=False)
+    )
+    assert isinstance(report, Inspected)
+    assert report.fault is not None
+    assert "shards 0 and 2 are equal" in report.fault
 
 
 @pytest.mark.parametrize(
