@@ -14,12 +14,12 @@ import trio
 from potp2p.exchange.blobs import BlobExchange
 from potp2p.exchange.packages import PackageFiles
 from potp2p.foundation.errors import OperatingError, PeerError
-from potp2p.foundation.types import Height
+from potp2p.foundation.types import Cycle, Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
 from potp2p.protocol.ledger.keys import LeasePlace
-from potp2p.protocol.ledger.stamp import NO_STAMP
+from potp2p.protocol.ledger.stamp import NO_STAMP, is_of_now
 from potp2p.protocol.ledger.stand_ins import held_by
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
@@ -114,8 +114,9 @@ class MiningService:
         known = self.chain.state().miner(self.keys.account)
         if duties.register or (known is not None and not self.registrar.is_told(known)):
             # Also after a restart with another payout, price or name.
-            if self._offer is None:
-                self._offer = await self.registrar.offer(NO_STAMP if known is None else known.stamp)
+            if self._offer is None or not is_of_now(self._offer.stamp, self._cycle()):
+                last = NO_STAMP if known is None else known.stamp
+                self._offer = await self.registrar.offer(last, self._cycle)
             self.outbox.say(self._offer)
         if duties.ready is not None:
             self.outbox.say(Ready(duties.ready))
@@ -135,6 +136,9 @@ class MiningService:
             if key not in self._works:
                 work = self._works[key] = _Work(key, duty)
                 nursery.start_soon(self._attend, work)
+
+    def _cycle(self) -> Cycle:
+        return self.chain.state().chain().cycle
 
     def _draft(self, key: LeasePlace) -> ContributionDraft | None:
         stored = self.notebook.get(draft_name(CONTRIBUTIONS, key))

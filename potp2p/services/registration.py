@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import trio
 
-from potp2p.foundation.types import AccountId, Amount, ChainId, NodeId
+from potp2p.foundation.types import AccountId, Amount, ChainId, Cycle, NodeId
 from potp2p.protocol.ledger.records import Miner
-from potp2p.protocol.ledger.stamp import search_stamp
+from potp2p.protocol.ledger.stamp import last_before, search_stamp
 from potp2p.protocol.wire.tasks import ToleranceClass
 from potp2p.protocol.wire.transactions import RegisterMiner
 from potp2p.workers.ports import WorkerFacts, WorkerState
@@ -29,8 +29,8 @@ class Registrar:
     stamp_bits: int
     worker_facts: Callable[[], tuple[WorkerFacts, ...]]
 
-    async def offer(self, last_stamp: bytes) -> RegisterMiner:
-        """Wait for a device, search a stamp above the last one, and return the registration."""
+    async def offer(self, last_stamp: bytes, cycle: Callable[[], Cycle]) -> RegisterMiner:
+        """Wait for a device, search a stamp of this cycle above the last one, and return both."""
         facts = self._ready_devices()
         while not facts:
             await trio.sleep(LOOK_SECONDS)
@@ -45,7 +45,7 @@ class Registrar:
             lowest_price=self.lowest_price,
             payout=self.payout,
             name=self.name,
-            stamp=await self._stamp(last_stamp),
+            stamp=await self._stamp(last_before(last_stamp, cycle())),
         )
 
     def is_told(self, miner: Miner) -> bool:

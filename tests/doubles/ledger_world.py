@@ -40,7 +40,7 @@ from potp2p.protocol.ledger.money import held
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.receipts import receipts_in
 from potp2p.protocol.ledger.records import Account, Miner, Task
-from potp2p.protocol.ledger.stamp import NO_STAMP, search_stamp
+from potp2p.protocol.ledger.stamp import NO_STAMP, last_before, search_stamp
 from potp2p.protocol.ledger.state import State, decode_record
 from potp2p.protocol.ledger.tasks import samples_of
 from potp2p.protocol.ledger.transition import (
@@ -330,7 +330,7 @@ class LedgerWorld:
             self.chain_id,
             keys.node_id,
             self.genesis.training.stamp_bits,
-            after=after,
+            after=last_before(after, self.state.chain().cycle),
             tries=10_000,
         )
         assert valid

@@ -73,6 +73,7 @@ NO_DECODERS: Final[dict[str, str]] = {
     "potp2p/protocol/ledger/contributions.py::bits_of": "a bitmap that the schema has bounded",
     "potp2p/protocol/ledger/keys.py::lease_place": "a key that this process has just made",
     "potp2p/protocol/ledger/keys.py::round_place": "a key that this process has just made",
+    "potp2p/protocol/ledger/stamp.py::cycle_of_stamp": "eight bytes that the schema has bounded",
     "potp2p/protocol/ledger/stamp.py::is_stamp": "a hash as a number",
     "potp2p/protocol/ledger/stamp.py::search_stamp": "counts stamps of fixed size",
     "potp2p/protocol/ledger/tree.py::_item_of": "a hash as a number",

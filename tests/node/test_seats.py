@@ -89,7 +89,8 @@ async def test_a_fifth_validator_bonds_gets_a_seat_and_votes_and_another_leaves_
             assert len(sealers(world, height, after)) >= 3
         record = account(world, leaver)
         assert record.bond == 0
-        assert [each.due for each in record.unbonding] == [start + 1 + 400]
+        due = start + 1 + world.genesis.money.unbonding_blocks
+        assert [each.due for each in record.unbonding] == [due]
         world.assert_one_history()
         world.assert_money_conserved()
         assert not world.hub.penalties, "nobody was hostile"

@@ -5,7 +5,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from potp2p.foundation.types import AccountId, Amount, ChainId
+from potp2p.foundation.types import AccountId, Amount, ChainId, Cycle
 from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp
 from potp2p.services.chain import ChainService
 from potp2p.services.registration import Registrar
@@ -16,6 +16,10 @@ CHAIN = ChainId(bytes(32))
 NODE = key_of("rig").node_id
 
 
+def first_cycle() -> Cycle:
+    return Cycle(0)
+
+
 def registrar(workers: FakeWorkers, bits: int = 6) -> Registrar:
     """Return a registrar over fake devices."""
     payout = AccountId(bytes(20))
@@ -24,7 +28,7 @@ def registrar(workers: FakeWorkers, bits: int = 6) -> Registrar:
 
 async def test_an_offer_waits_until_the_devices_are_known(autojump_clock: MockClock) -> None:
     start = trio.current_time()
-    offer = await registrar(FakeWorkers(ready_at=start + 30)).offer(NO_STAMP)
+    offer = await registrar(FakeWorkers(ready_at=start + 30)).offer(NO_STAMP, first_cycle)
     assert trio.current_time() - start >= 30
     assert (offer.devices, offer.memory_bytes, offer.lowest_price) == (1, 8 << 30, 3)
 
@@ -32,7 +36,7 @@ async def test_an_offer_waits_until_the_devices_are_known(autojump_clock: MockCl
 async def test_every_stamp_is_valid_and_above_the_one_before(autojump_clock: MockClock) -> None:
     stamp = NO_STAMP
     for _ in range(3):
-        offer = await registrar(FakeWorkers()).offer(stamp)
+        offer = await registrar(FakeWorkers()).offer(stamp, first_cycle)
         assert offer.stamp > stamp
         assert is_stamp(CHAIN, NODE, offer.stamp, 6)
         stamp = offer.stamp

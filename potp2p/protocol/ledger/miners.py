@@ -16,11 +16,11 @@ from potp2p.foundation.types import AccountId, Amount, Cycle, Height, NodeId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import LeasePrice
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
-from potp2p.protocol.ledger.heights import epoch_blocks, epoch_of, last_of
+from potp2p.protocol.ledger.heights import cycle_of, epoch_blocks, epoch_of, last_of
 from potp2p.protocol.ledger.money import add_bond, debit
 from potp2p.protocol.ledger.records import Miner
 from potp2p.protocol.ledger.seats import drawable_below
-from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp
+from potp2p.protocol.ledger.stamp import NO_STAMP, STAMP_CYCLES, is_of_now, is_stamp
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.scheduling.assignment import Worker, rate_after
 from potp2p.protocol.wire.tasks import TaskRules
@@ -38,6 +38,11 @@ def apply_register_miner(
     before = NO_STAMP if known is None else known.stamp
     require(action.stamp > before, RejectionReason.DUPLICATE, "stamp is not above the last one")
     require(action.devices >= 1, RejectionReason.OUT_OF_BOUNDS, "a rig without device")
+    require(
+        is_of_now(action.stamp, state.chain().cycle),
+        RejectionReason.TOO_LATE,
+        "stamp for another cycle",
+    )
     require(
         is_stamp(context.chain_id, sender.node, action.stamp, context.genesis.training.stamp_bits),
         RejectionReason.BAD_PROOF,
@@ -109,11 +114,11 @@ def _sponsor(state: State, account: AccountId, context: BlockContext) -> None:
 
 
 def _make_room(state: State, context: BlockContext) -> None:
-    """Drop the newcomer that was not seen for longest; refuse where all have bond or leases."""
+    """Drop the newcomer that was not seen for longest; refuse where all matter or are fresh."""
     idle = [
         (miner.seen, account)
         for account, miner in _newcomers(state, context)
-        if not miner.rounds_open
+        if not miner.rounds_open and _is_past(miner, context)
     ]
     require(bool(idle), RejectionReason.RATE, "no room for another miner")
     _forget(state, frozenset({min(idle)[1]}))
@@ -128,10 +133,19 @@ def forget_absent(state: State, context: BlockContext) -> None:
     gone = {
         account
         for account, miner in _newcomers(state, context)
-        if miner.seen < long_ago and not miner.rounds_open and miner.banned_until <= context.height
+        if miner.seen < long_ago
+        and _is_past(miner, context)
+        and not miner.rounds_open
+        and miner.banned_until <= context.height
     }
     if gone:
         _forget(state, frozenset(gone))
+
+
+def _is_past(miner: Miner, context: BlockContext) -> bool:
+    """Tell whether no registration of a miner is good any more: it would come back for nothing."""
+    consensus = context.genesis.consensus
+    return cycle_of(context.height, consensus) > cycle_of(miner.seen, consensus) + STAMP_CYCLES
 
 
 def _newcomers(state: State, context: BlockContext) -> Iterator[tuple[AccountId, Miner]]:

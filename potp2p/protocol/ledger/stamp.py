@@ -1,14 +1,37 @@
-"""The stamp on a registration: a hash with leading zero bits, so that identities cost seconds."""
+"""
+The stamp on a registration: a hash with leading zero bits, so that identities cost seconds.
+
+It begins with the cycle it is for: none can be kept for later, nor a registration said again once
+its miner has left the state.
+"""
 
 from typing import Final
 
-from potp2p.foundation.types import ChainId, NodeId
+from potp2p.foundation.types import ChainId, Cycle, NodeId
 from potp2p.protocol.crypto.hashing import tagged_hash
 
 STAMP_DOMAIN: Final = "potp2p/stamp/1"
 STAMP_BYTES: Final = 8
 NO_STAMP: Final = bytes(STAMP_BYTES)
 """Below every valid stamp: what a miner has before its first registration."""
+CYCLE_BYTES: Final = 4
+STAMP_CYCLES: Final = 2
+"""Cycles after its own in which a stamp is still taken."""
+
+
+def cycle_of_stamp(stamp: bytes) -> Cycle:
+    """Return the cycle that a stamp is for."""
+    return Cycle(int.from_bytes(stamp[:CYCLE_BYTES], "big"))
+
+
+def is_of_now(stamp: bytes, cycle: Cycle) -> bool:
+    """Tell whether a stamp is for this cycle or one of the last."""
+    return 0 <= cycle - cycle_of_stamp(stamp) <= STAMP_CYCLES
+
+
+def last_before(stamp: bytes, cycle: Cycle) -> bytes:
+    """Return what the next stamp must exceed: the one before it, and all of earlier cycles."""
+    return max(stamp, cycle.to_bytes(CYCLE_BYTES, "big") + bytes(STAMP_BYTES - CYCLE_BYTES))
 
 
 def is_stamp(chain_id: ChainId, node: NodeId, stamp: bytes, bits: int) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import POT, Amount, Cycle, Round
 from potp2p.protocol.crypto.identity import account_of
-from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp, search_stamp
+from potp2p.protocol.ledger.stamp import NO_STAMP, is_stamp, last_before, search_stamp
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import Bond, Contribute, Ready, RegisterMiner, Unbond
 from tests.doubles.ledger_world import (
@@ -66,6 +66,21 @@ def test_old_registration_cannot_be_replayed(world: LedgerWorld) -> None:
     higher = world.registration(rig, after=lower.stamp)
     world.block(world.free(rig, higher))
     assert world.refusal(world.free(rig, lower)) is RejectionReason.DUPLICATE
+
+
+def test_stamp_is_good_for_its_cycle_and_the_next_two() -> None:
+    world = build_world(miners=0)
+    late = key_pair("late")
+    world.keys[late.node_id] = late
+    said = world.free(late, world.registration(late))
+    ahead = world.free(late, world.registration(late, after=last_before(NO_STAMP, Cycle(1))))
+    assert world.refusal(ahead) is RejectionReason.TOO_LATE, "nobody stamps for a cycle to come"
+    while world.state.chain().cycle < 3:
+        taken = world.refusal(said)
+        assert taken is None, world.height
+        world.run(1)
+        world.run_until(lambda: world.height % 5 == 4)
+    assert world.refusal(said) is RejectionReason.TOO_LATE
 
 
 def test_search_for_a_stamp_can_be_cut_and_resumed(world: LedgerWorld) -> None:
@@ -204,7 +219,9 @@ def test_banned_miner_says_nothing_until_the_ban_is_over() -> None:
     assert world.refusal(ready) is RejectionReason.BANNED
     world.silent = lambda node, _: node == cheat.node_id
     world.run_until(lambda: world.height >= world.miner(cheat).banned_until)
-    assert world.refusal(again) is None
+    assert world.refusal(again) is RejectionReason.TOO_LATE, "its stamp is of another cycle"
+    fresh = world.free(cheat, world.registration(cheat, after=world.miner(cheat).stamp))
+    assert world.refusal(fresh) is None
 
 
 def test_pay_goes_to_the_payout_account(world: LedgerWorld) -> None:

@@ -21,6 +21,7 @@ from tests.doubles.ledger_world import (
 )
 
 EPOCH = 20
+CYCLE = 10
 
 
 def unsponsored(genesis: Genesis) -> Genesis:
@@ -144,11 +145,17 @@ def test_full_list_takes_a_newcomer_for_the_one_that_was_longest_away(
     first, second, third = world.miners
     for rig in (first, second, third):
         world.block(world.free(rig, world.registration(rig)))
-    keep(world, first)
     late = key_pair("late")
     world.keys[late.node_id] = late
+    refused = world.refusal(world.free(late, world.registration(late)))
+    assert refused is RejectionReason.RATE, "all are fresh: one put out could say the same again"
+    old = world.free(second, world.registration(second))
+    world.silent = lambda _node, _action: True
+    world.run(4 * CYCLE)
+    keep(world, first)
     world.block(world.free(late, world.registration(late)))
     assert found(world, second) is None
+    assert world.refusal(old) is RejectionReason.TOO_LATE
     assert len(world.state.chain().miners) == 3
     assert all(found(world, rig) is not None for rig in (first, third, late))
 
