@@ -22,7 +22,7 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
-from potp2p.protocol.ledger.auditors import open_pool
+from potp2p.protocol.ledger.auditors import note_lapse, open_pool
 from potp2p.protocol.ledger.audits import called, escalate, with_callees
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.findings import report_verdict
@@ -173,8 +173,10 @@ def _unopened(callees: tuple[AuditorRecord, ...]) -> tuple[AuditorRecord, ...]:
 
 
 def _blame(state: State, audit: Audit, who: tuple[AuditorRecord, ...], conduct: Conduct) -> Audit:
-    """Note who failed its duty; a miner among them is no longer live."""
+    """Note who failed its duty; a miner among them is no longer live, an auditor has lapsed."""
     for each in who:
+        if audit.escalation is None:
+            note_lapse(state, each.auditor)
         account = account_of(each.auditor)
         miner = state.miner(account)
         if miner is not None:

@@ -193,3 +193,5 @@ class AuditorTable:
     """
 
     rows: Annotated[tuple[AuditorRow, ...], Many(MINERS_MAX + VALIDATORS_MAX)]
+    lapsed: Annotated[tuple[NodeField, ...], Many(MINERS_MAX + VALIDATORS_MAX)]
+    """Drawn in this epoch and of no use: not in the table for the rest of it. Ascending."""

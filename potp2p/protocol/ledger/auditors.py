@@ -34,12 +34,29 @@ def freeze_auditors(state: State, cycle: Cycle, genesis: Genesis) -> None:
     Everything that a draw depends on is in it. Whoever may still change its bond, its class or
     where it is paid once it knows the beacon could draw again as often as it has such choices.
     """
+    before = state.auditors(Cycle(cycle - 1))
+    opens_epoch = cycle % genesis.consensus.epoch_cycles == 0
+    lapsed = () if before is None or opens_epoch else before.lapsed
     rows = [*_seat_rows(state, genesis), *_miner_rows(state, genesis)]
-    by_node = {row.node: row for row in reversed(rows)}
+    by_node = {row.node: row for row in reversed(rows) if row.node not in lapsed}
     ordered = tuple(by_node[node] for node in sorted(by_node))
-    state.put_auditors(cycle, AuditorTable(ordered) if ordered else None)
+    state.put_auditors(cycle, AuditorTable(ordered, lapsed))
     if cycle >= 2:  # noqa: PLR2004  # the present one and the one before are kept
         state.put_auditors(Cycle(cycle - 2), None)
+
+
+def note_lapse(state: State, node: NodeId) -> None:
+    """
+    Leave a drawn auditor out of the tables of its epoch that are still to come.
+
+    Whoever commits and does not open, or whose report alone differs, has all judges replay: without
+    this a seat could do so every time it is drawn and lose no more than its pay.
+    """
+    cycle = state.chain().cycle
+    table = state.auditors(cycle)
+    if table is not None and node not in table.lapsed:
+        lapsed = tuple(sorted((*table.lapsed, node)))
+        state.put_auditors(cycle, replace(table, lapsed=lapsed))
 
 
 def _seat_rows(state: State, genesis: Genesis) -> Iterator[AuditorRow]:

@@ -12,6 +12,7 @@ from potp2p.protocol.ledger.audit_records import (
     AuditPhase,
     Conduct,
 )
+from potp2p.protocol.ledger.auditors import note_lapse
 from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.challenges import settle_challenge
 from potp2p.protocol.ledger.context import BlockContext
@@ -96,6 +97,9 @@ def _judge_reports(
         each.auditor for each in callees if is_lie(state, place, audit, each, verdict)
     )
     taken = sum(punish_auditor(state, context, node) for node in liars)
+    for each in audit.auditors:
+        if report_verdict(state, place, audit, each) not in (None, verdict):
+            note_lapse(state, each.auditor)
 
     def judged(each: AuditorRecord) -> AuditorRecord:
         if is_lie(state, place, audit, each, verdict):

@@ -3,14 +3,24 @@
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from potp2p.foundation.types import POT, Amount, Cycle, NodeId, Round
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_records import AuditorTable
 from potp2p.protocol.ledger.auditors import SEAT_RATE, sponsor_of
 from potp2p.protocol.ledger.money import add_bond, free_bond, slash_amount
 from potp2p.protocol.wire.genesis import Genesis
-from potp2p.protocol.wire.transactions import AuditCommit, Bond, Unbond
-from tests.doubles.ledger_world import RULES, LedgerWorld, build_world, key_pair, with_audits
+from potp2p.protocol.wire.transactions import AuditCommit, Bond, RevealAudit, Unbond
+from tests.doubles.ledger_world import (
+    HONEST,
+    NEAR,
+    RULES,
+    LedgerWorld,
+    build_world,
+    key_pair,
+    with_audits,
+)
 
 ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
 EVERY = 1_000_000
@@ -137,25 +147,41 @@ def test_sponsor_is_who_put_up_half_of_a_bond_and_never_the_genesis_sponsor() ->
     assert sponsor_of(state, rig, world.genesis) is None, "its own is the larger part now"
 
 
-def test_auditor_bonded_by_the_client_is_not_called_for_the_clients_task() -> None:
+def test_table_names_who_bonded_an_auditor() -> None:
     world = build_world(change=lambda genesis: rich_miners(replace(genesis, sponsor=None)))
     friend = world.miners[2]
-    for rig in world.miners:
-        payer = world.client if rig is friend else world.validators[0]
-        if payer is world.client:
-            world.block(world.paid(payer, Bond(account_of(rig.node_id), Amount(900 * POT))))
-    world.run(2)
-    state = world.state
-    for rig in world.miners[:2]:
-        add_bond(state, account_of(rig.node_id), 900 * POT)
-    assert sponsor_of(state, friend.account, world.genesis) == world.client.account
-    assert table_has_sponsor(world, friend)
-
-
-def table_has_sponsor(world: LedgerWorld, friend: KeyPair) -> bool:
+    world.block(world.paid(world.client, Bond(friend.account, Amount(900 * POT))))
     to_cycle(world, 1)
     rows = {row.node: row for row in table_of(world, 1).rows}
-    return rows[friend.node_id].sponsor == world.client.account
+    assert rows[friend.node_id].sponsor == world.client.account
+    assert set(rows) == {each.node_id for each in (*world.validators, friend)}
+
+
+@pytest.mark.parametrize("lapse", [AuditCommit, RevealAudit, None], ids=["absent", "shy", "vague"])
+def test_auditor_of_no_use_is_not_drawn_for_the_rest_of_its_epoch(lapse: type | None) -> None:
+    # Epochs have two cycles; audits are drawn early in the first one.
+    world = build_world(change=with_audits(EVERY, audit_deadline=2))
+    away = world.validators[2]
+    while world.height < 14:
+        world.run(1)
+    if lapse is None:
+        world.measure = lambda auditor, _lease: NEAR if auditor == away.node_id else HONEST
+    world.submit(replace(RULES, rounds=replace(RULES.rounds, rounds=2)))
+    world.silent = lambda node, action: (
+        lapse is not None and node == away.node_id and isinstance(action, lapse)
+    )
+    world.run_until(lambda: away.node_id in lapsed_of(world))
+    assert world.state.chain().cycle == 2
+    to_cycle(world, 3)
+    assert away.node_id not in {row.node for row in table_of(world, 3).rows}
+    to_cycle(world, 4)
+    assert lapsed_of(world) == ()
+    assert away.node_id in {row.node for row in table_of(world, 4).rows}, "a new epoch"
+
+
+def lapsed_of(world: LedgerWorld) -> tuple[NodeId, ...]:
+    table = world.state.auditors(world.state.chain().cycle)
+    return () if table is None else table.lapsed
 
 
 def test_nobody_gets_more_audits_than_it_can_do_while_others_are_idle() -> None:
