@@ -134,7 +134,7 @@ async def open_rigs(rigs: tuple[Rig, ...]) -> AsyncIterator[dict[str, Workers]]:
     async with trio.open_nursery() as nursery:
         workers: dict[str, Workers] = {}
         for rig in rigs:
-            workers[rig.name] = Workers((rig.device,), environment=rig.environment)
+            workers[rig.name] = Workers((rig.device,), nice=0, environment=rig.environment)
             await nursery.start(workers[rig.name].run)
         yield workers
         nursery.cancel_scope.cancel()

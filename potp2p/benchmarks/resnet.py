@@ -125,9 +125,11 @@ async def measure_resnet(plan: ResnetPlan, say: Callable[[str], None]) -> Docume
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_look, child, network, usage)
-            nursery.start_soon(_tell, child, say)
+            voice = _Voice(child.errors, say)
+            nursery.start_soon(voice.run)
             report = await _report(child)
             nursery.cancel_scope.cancel()
+        voice.tell()
         rules = read_rules(network / "package" / "task.toml")
     finally:
         await fleet.stop()
@@ -200,20 +202,30 @@ async def _look(child: Child, network: Path, usage: Usage) -> None:
         await trio.sleep(LOOK_SECONDS)
 
 
-async def _tell(child: Child, say: Callable[[str], None]) -> None:
-    """Hand on what the network says of its rounds: hours pass between the first and the last."""
-    place = 0
-    while True:
-        with child.errors.open("rb") as file:
-            file.seek(place)
-            *lines, rest = file.read().split(b"\n")
-        place += sum(len(line) + 1 for line in lines)
-        del rest
+@dataclass(slots=True)
+class _Voice:
+    """Hands on what the network says of its rounds: hours pass between the first and the last."""
+
+    path: Path
+    say: Callable[[str], None]
+    _place: int = 0
+
+    async def run(self) -> None:
+        """Look every second; ends by cancellation."""
+        while True:
+            self.tell()
+            await trio.sleep(1)
+
+    def tell(self) -> None:
+        """Hand on the whole lines since the last time."""
+        with self.path.open("rb") as file:
+            file.seek(self._place)
+            *lines, _rest = file.read().split(b"\n")
         for line in lines:
+            self._place += len(line) + 1
             text = line.decode("utf-8", "replace").strip()
             if "round " in text:
-                say(text)
-        await trio.sleep(1)
+                self.say(text)
 
 
 async def _report(child: Child) -> Document:
