@@ -30,8 +30,8 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "audits.py",
-                "    if record.draw_beacon != NO_DIGEST and record.phase is RoundPhase.AUDIT:\n",
-                "    if record.draw_beacon != NO_DIGEST:\n",
+                "    if is_whole and record.phase is RoundPhase.AUDIT:\n",
+                "    if is_whole:\n",
             ),
         ),
     ),

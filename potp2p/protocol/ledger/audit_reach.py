@@ -25,14 +25,15 @@ def audit_reach(genesis: Genesis, rules: TaskRules) -> int:
     """
     Return the blocks within which a contribution is ruled on once its round's work is over.
 
-    First f + 1 further primaries reveal: in as many heights as there are seats, n - f lead.
+    First f + 1 further primaries reveal: in as many heights as there are seats, n - f lead. Then
+    as many beacons as there are seats draw.
     """
     drawn = 3 * replay_blocks(genesis, rules) + genesis.training.challenge_window
-    return genesis.consensus.seats_max + drawn + 2 * judges_blocks(genesis, rules)
+    return 2 * genesis.consensus.seats_max + drawn + 2 * judges_blocks(genesis, rules)
 
 
 def least_reach(genesis: Genesis) -> int:
     """Return the same for a task whose rounds are so short that they lengthen nothing."""
     training = genesis.training
     longest = 3 * training.audit_deadline + training.challenge_window + training.audit_all_deadline
-    return genesis.consensus.seats_max + longest
+    return 2 * genesis.consensus.seats_max + longest

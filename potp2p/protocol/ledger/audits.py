@@ -24,7 +24,7 @@ from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.heights import cycle_of
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.money import PPM, free_bond
-from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase
+from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase, RoundRecord
 from potp2p.protocol.ledger.seats import judges_of, revealers_since
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import price_of
@@ -35,7 +35,7 @@ from potp2p.protocol.verification.commitments import (
     audit_commitment,
     trace_commitment,
 )
-from potp2p.protocol.verification.sampling import audit_probability, is_drawn
+from potp2p.protocol.verification.sampling import audit_probability, drawing_beacon
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.transactions import AuditCommit, RevealAudit, RevealTrace
@@ -43,8 +43,9 @@ from potp2p.protocol.wire.transactions import AuditCommit, RevealAudit, RevealTr
 
 def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
     """
-    Draw a round's audits with the first beacon after f + 1 further reveals (DESIGN 8.2).
+    Draw a round's audits with a turn of beacons after f + 1 further reveals (DESIGN 8.2).
 
+    One for each judge, so that no primary decides about more than its part of any probability.
     The set and every probability in it were fixed before any of them revealed. The draw waits until
     the round's work is over and its screens are known, but not its beacon: else a primary that
     knows the next one could draw again by leaving a result out of its block.
@@ -56,32 +57,46 @@ def draw_audits(state: State, context: BlockContext, task_id: TaskId, round_: Ro
         seen = revealers_since(state, record.revealers, context, record.fixed)
         record = replace(record, revealers=seen)
         if len(record.revealers) >= weak_quorum(len(state.chain().seats)):
-            record = replace(record, draw_beacon=state.chain().beacon)
+            record = replace(record, draw_beacons=(state.chain().beacon,))
+    elif len(record.draw_beacons) < _turn(state, context, record):
+        record = replace(record, draw_beacons=(*record.draw_beacons, state.chain().beacon))
     state.put_round(task_id, round_, record)
-    if record.draw_beacon != NO_DIGEST and record.phase is RoundPhase.AUDIT:
-        cycle = cycle_of(record.fixed, context.genesis.consensus)
-        pool = open_pool(state, context, state.task(task_id).rules, cycle)
-        drawn = tuple(
-            row.shard
-            for row in record.leases
-            if state.lease(task_id, round_, row.shard).status is LeaseStatus.ACCEPTED
-            and _draw_one(state, context, (task_id, round_, row.shard), pool)
-        )
-        record = replace(
-            record,
-            drawn=True,
-            audits=drawn,
-            challenge_until=Height(context.height + context.genesis.training.challenge_window),
-        )
+    is_whole = len(record.draw_beacons) == _turn(state, context, record)
+    if is_whole and record.phase is RoundPhase.AUDIT:
+        _draw_all(state, context, task_id, round_)
+
+
+def _turn(state: State, context: BlockContext, record: RoundRecord) -> int:
+    """Return how many beacons draw a round's audits."""
+    return len(judges_of(state, record.started, context.genesis))
+
+
+def _draw_all(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
+    record = state.round(task_id, round_)
+    cycle = cycle_of(record.fixed, context.genesis.consensus)
+    pool = open_pool(state, context, state.task(task_id).rules, cycle)
+    drawn = tuple(
+        row.shard
+        for row in record.leases
+        if state.lease(task_id, round_, row.shard).status is LeaseStatus.ACCEPTED
+        and _draw_one(state, context, (task_id, round_, row.shard), pool)
+    )
+    record = replace(
+        record,
+        drawn=True,
+        audits=drawn,
+        challenge_until=Height(context.height + context.genesis.training.challenge_window),
+    )
     state.put_round(task_id, round_, record)
 
 
 def _draw_one(state: State, context: BlockContext, place: LeasePlace, pool: AuditorPool) -> bool:
     """Decide about one contribution: an audit, or the word of those who attested it."""
-    lease, beacon = state.lease(*place), state.round(place[0], place[1]).draw_beacon
+    lease, beacons = state.lease(*place), state.round(place[0], place[1]).draw_beacons
     reason, probability = _why(state, place, lease)
     lease = replace(lease, probability=probability)
-    if reason is AuditReason.DRAWN and not is_drawn(beacon, *place, probability):
+    beacon = drawing_beacon(beacons, *place, probability)
+    if beacon is None:
         state.put_lease(*place, replace(lease, status=LeaseStatus.PASSED))
         return False
     state.put_lease(*place, replace(lease, status=LeaseStatus.AUDITED, audited=True))

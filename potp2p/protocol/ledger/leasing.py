@@ -23,7 +23,6 @@ from potp2p.protocol.ledger.round_records import LeaseRow
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.ledger.tasks import end_task, payload_bytes, price_of
 from potp2p.protocol.scheduling.assignment import assign, choose_shards, limit_newcomers
-from potp2p.protocol.wire.blocks import NO_DIGEST
 
 
 def _has_round_in_work(task: Task) -> bool:
@@ -70,7 +69,7 @@ def start_round(state: State, context: BlockContext, task_id: TaskId) -> None:
             result_earners=(),
             fixed=Height(0),
             revealers=(),
-            draw_beacon=NO_DIGEST,
+            draw_beacons=(),
             drawn=False,
             advanced=False,
             audits=(),

@@ -12,9 +12,10 @@ from potp2p.foundation.limits import (
     TASKS_ACTIVE_MAX,
     VALIDATORS_MAX,
 )
-from potp2p.foundation.types import Amount
+from potp2p.foundation.types import Amount, Digest
 from potp2p.protocol.ledger.round_records import Attestation, LeaseRow, ResultBond, ResultVote
 from potp2p.protocol.ledger.seat_records import Barred, Seat
+from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.fields import (
     AccountField,
     AmountField,
@@ -307,8 +308,11 @@ class RoundRecord:
     """Height at which the set was fixed; zero before."""
     revealers: Annotated[tuple[NodeField, ...], Many(VALIDATORS_MAX)]
     """Distinct primaries that revealed since the set was fixed, until the audits are drawn."""
-    draw_beacon: DigestField
-    """What draws its audits: the first beacon with f+1 secrets since the set was fixed, or none."""
+    draw_beacons: Annotated[tuple[DigestField, ...], Many(VALIDATORS_MAX)]
+    """
+    What draws its audits: the first beacon with f+1 secrets since the set was fixed, and those that
+    followed until there is one for each of its judges.
+    """
     drawn: bool
     """Audits have been drawn."""
     advanced: bool
@@ -324,6 +328,11 @@ class RoundRecord:
     booked: bool
     """Its weights count in a cycle; a settlement waits for that."""
     booked_cycle: CycleField
+
+    @property
+    def draw_beacon(self) -> Digest:
+        """Return the first beacon that draws its audits; NO_DIGEST before."""
+        return self.draw_beacons[0] if self.draw_beacons else NO_DIGEST
 
 
 @unique

@@ -59,6 +59,17 @@ def share_of_draw(probability: int, test: int, tests: int) -> int:
     return -(-probability * PPM // (tests * PPM - test * probability))
 
 
+def drawing_beacon(
+    beacons: Sequence[Digest], task: TaskId, round_: Round, shard: ShardIndex, probability: int
+) -> Digest | None:
+    """Return the first of the beacons that draws a contribution for an audit; None: none does."""
+    tests = len(beacons)
+    for test, beacon in enumerate(beacons):
+        if is_drawn(beacon, task, round_, shard, share_of_draw(probability, test, tests)):
+            return beacon
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AuditorDraw:
     """What a draw of auditors depends on besides its candidates."""

@@ -566,4 +566,4 @@ def test_replays_get_no_less_time_than_the_rounds_of_their_task() -> None:
     world.run_until(lambda: audit_of(world, place).escalation is not None)
     audit = audit_of(world, place)
     assert audit.deadline == audit.escalated + 18
-    assert audit_reach(world.genesis, replace(ONE_ROUND, rounds=rounds)) == 7 + 3 * 18 + 6 + 36
+    assert audit_reach(world.genesis, replace(ONE_ROUND, rounds=rounds)) == 2 * 7 + 3 * 18 + 6 + 36

@@ -103,7 +103,7 @@ def test_audits_are_drawn_only_after_f_plus_one_further_primaries() -> None:
 
     primaries = {fixed: world.parent.frame.primary}
     revealed: set[int] = set()
-    while not world.state.round(task, Round(0)).drawn:
+    while world.state.round(task, Round(0)).draw_beacon == NO_DIGEST:
         assert len(revealed) < weak_quorum(4)
         world.run(1)
         # Block h executes the frame of h - 1; the primary of `fixed` knew the set it fixed.
@@ -111,6 +111,9 @@ def test_audits_are_drawn_only_after_f_plus_one_further_primaries() -> None:
             revealed.add(primaries[world.height - 1])
         primaries[world.height] = world.parent.frame.primary
     assert len(revealed) == weak_quorum(4)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    beacons = world.state.round(task, Round(0)).draw_beacons
+    assert len(set(beacons)) == len(beacons) == len(world.validators), "a turn of every primary"
 
 
 def test_same_primary_again_and_again_draws_nothing() -> None:

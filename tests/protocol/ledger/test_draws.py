@@ -51,11 +51,15 @@ def test_one_primary_that_leads_again_and_again_draws_no_audit() -> None:
     world, task = world_at(is_fixed)
     for _ in range(4):
         run_led_by(world, 0)
-        assert not world.state.round(task, Round(0)).drawn
+        assert world.state.round(task, Round(0)).draw_beacon == NO_DIGEST
     assert world.state.round(task, Round(0)).revealers == (node_of(world, 0),)
     run_led_by(world, 1)
-    assert not world.state.round(task, Round(0)).drawn, "its frame is executed in the next block"
+    record = world.state.round(task, Round(0))
+    assert record.draw_beacon == NO_DIGEST, "its frame is executed in the next block"
     run_led_by(world, 0)
+    assert world.state.round(task, Round(0)).draw_beacon != NO_DIGEST
+    assert not world.state.round(task, Round(0)).drawn, "the others' beacons are to come"
+    world.run(3)
     assert world.state.round(task, Round(0)).drawn
 
 

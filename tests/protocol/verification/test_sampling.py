@@ -1,6 +1,7 @@
 """Draws of audits and auditors, and commitments that only their owner can open."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -19,7 +20,9 @@ from potp2p.protocol.verification.sampling import (
     Candidate,
     audit_probability,
     draw_auditors,
+    drawing_beacon,
     is_drawn,
+    share_of_draw,
 )
 from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
 from tests.doubles.ledger_world import key_pair
@@ -140,3 +143,31 @@ def test_audit_commitment_binds_contribution_auditor_salt_and_finding() -> None:
         ),
     ]
     assert len({bound, *others}) == 7
+
+
+def test_parts_of_a_draw_add_up_to_its_probability() -> None:
+    for probability in (1, 120_000, 500_000, 999_999, PPM):
+        for tests in (1, 4, 31):
+            undrawn = Fraction(1)
+            for test in range(tests):
+                undrawn *= 1 - Fraction(min(PPM, share_of_draw(probability, test, tests)), PPM)
+            assert 0 <= (1 - undrawn) - Fraction(probability, PPM) < Fraction(tests, PPM)
+
+
+def test_no_beacon_of_a_turn_decides_about_more_than_its_part() -> None:
+    beacons = [sha256(bytes([index])) for index in range(4)]
+    first = [
+        drawing_beacon(beacons, TASK, Round(each), ShardIndex(0), 400_000) for each in range(4_000)
+    ]
+    counts = [first.count(beacon) for beacon in beacons]
+    assert all(320 < count < 480 for count in counts), counts
+    assert 2_200 < first.count(None) < 2_600
+
+
+def test_what_is_audited_for_certain_is_drawn_by_some_beacon_of_the_turn() -> None:
+    beacons = [sha256(bytes([index])) for index in range(5)]
+    drawn = [
+        drawing_beacon(beacons, TASK, Round(each), ShardIndex(0), PPM) for each in range(1_000)
+    ]
+    assert None not in drawn
+    assert all(140 < drawn.count(beacon) < 260 for beacon in beacons)
