@@ -11,8 +11,15 @@ from typing import Final
 from cli.work.certificate import _read_key
 from cli.work.identity import read_chain_id
 from cli.work.task import read_task_id
+from cli.work.verify import read_rounds
+from potp2p.client.contributions import read_place
 from potp2p.foundation.amounts import format_amount, parse_amount
-from potp2p.foundation.errors import ConfigurationError, OperatingError, PeerError
+from potp2p.foundation.errors import (
+    ConfigurationError,
+    MissingError,
+    OperatingError,
+    PeerError,
+)
 from potp2p.foundation.limits import AMOUNT_BOUND
 from potp2p.foundation.types import Amount
 from potp2p.network.directory import parse_peer_address
@@ -52,6 +59,9 @@ def text_targets(folder: Path) -> Iterator[Target]:
     yield _text("bech32m", _bech32, (PeerError,), _address)
     yield _text("address", _account, (PeerError,), _address)
     yield _text("task id", read_task_id, refused, lambda random: random.randbytes(32).hex())
+    unknown = (ConfigurationError, MissingError)
+    yield _text("contribution", read_place, unknown, _contribution)
+    yield _text("rounds", read_rounds, refused, lambda random: f"{random.randrange(99)}:100")
     yield _text("chain id", read_chain_id, refused, lambda random: random.randbytes(32).hex())
     yield _text("validator key", _read_key, refused, lambda random: random.randbytes(33).hex())
     yield _text("peer address", parse_peer_address, refused, _peer_address)
@@ -148,6 +158,11 @@ def _amount(text: str) -> Amount:
     assert parse_amount(format_amount(amount)) == amount
     assert Decimal(text) * 10**9 == amount
     return amount
+
+
+def _contribution(random: Random) -> str:
+    digits = random.randbytes(32).hex()[: random.randrange(1, 65)]
+    return f"{digits}:{random.randrange(1_000)}:{random.randrange(1_000)}"
 
 
 def _any_amount(random: Random) -> int:
