@@ -14,7 +14,7 @@ from potp2p.foundation.errors import MissingError
 from potp2p.foundation.types import Amount, Digest, NodeId, Round, ShardIndex, TaskId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.receipt_records import Receipt, ReceiptKind
-from potp2p.protocol.wire.exchange import ReceiptReply
+from potp2p.protocol.wire.exchange import ReceiptReply, ReceiptRequest, ReceiptsRequest
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services import receipts
 from tests.doubles.world import World, key_of, make_rules, open_world
@@ -115,8 +115,11 @@ async def test_a_forged_receipt_is_refused_and_its_bearer_punished(
         honest = world.machines["validator-0"].node.queries.receipts
         liar = world.hub.attach(key_of("liar").node_id)
         forge = FORGERIES[0]
+        asked: ReceiptsRequest | None = None
 
         async def lie(_peer: NodeId, body: bytes) -> bytes:
+            if asked is not None:
+                return await honest.answer(liar.node, encode(asked))
             reply = decode(ReceiptReply, await honest.answer(liar.node, body))
             return encode(reply if reply.found is None else forge(reply))
 
@@ -128,6 +131,13 @@ async def test_a_forged_receipt_is_refused_and_its_bearer_punished(
                 await fetch_receipt(client, task, Round(0), FIRST)
             offenders = [each.offender for each in world.hub.penalties]
             assert offenders == [liar.node] * count, forge.__name__
+        for place in ((LAST, FIRST), (Round(0), ShardIndex(1))):
+            # A true receipt with its proof, but not the one that was asked for.
+            asked = ReceiptsRequest(ReceiptRequest(task, *place))
+            before = len(world.hub.penalties)
+            with pytest.raises(MissingError):
+                await fetch_receipt(client, task, Round(0), FIRST)
+            assert len(world.hub.penalties) == before + 1
         world.hub.heal()
         assert (await fetch_receipt(client, task, Round(0), FIRST)).receipt.paid > 0
 

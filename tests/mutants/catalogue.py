@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.mutants.judgement import JUDGEMENT
 from tests.mutants.planting import Edit, Mutant
+from tests.mutants.receipts import EVIDENCE
 
 CORE: Final = "protocol/consensus/"
 MACHINE: Final = "tests/protocol/consensus/test_state_machine.py"
@@ -522,4 +523,5 @@ MUTANTS: Final = (
         ),
     ),
     *JUDGEMENT,
+    *EVIDENCE,
 )

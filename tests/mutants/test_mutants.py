@@ -25,6 +25,7 @@ def test_there_are_bugs_for_every_layer_and_no_name_twice() -> None:
         "twins",
         "service",
         "ledger",
+        "client",
     }
 
 
