@@ -173,7 +173,17 @@ async def test_a_slanderer_is_overruled_by_all_judges_and_pays_for_it(
         _, task = await world.submit(make_rules(rounds=2))
         await finish(world, task)
         assert bond_of(world, liar) < SEAT_BOND
-        assert all(bond_of(world, world.machines[name]) == SEAT_BOND for name in VALIDATORS[:3])
+        for name in VALIDATORS[:3]:
+            machine = world.machines[name]
+            assert bond_of(world, machine) == SEAT_BOND
+            assert machine.workers is not None
+            places = {
+                (action.task, action.round, action.shard)
+                for each in statements(world, machine, AuditCommit)
+                if isinstance(action := decode_transaction(each).body.action, AuditCommit)
+            }
+            # Called as an auditor and then as a judge, it has replayed once.
+            assert machine.workers.done[Replay] == len(places) > 0
         assert_nobody_failed(world)
 
 

@@ -23,6 +23,7 @@ from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.settlement import is_settled
 from potp2p.protocol.verification.verdict import Verdict
+from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.transactions import (
     AuditCommit,
     Bond,
@@ -40,6 +41,7 @@ from tests.doubles.ledger_world import (
     LedgerWorld,
     build_world,
     with_audits,
+    with_modest_bonds,
 )
 
 ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
@@ -47,7 +49,8 @@ EVERY = 1_000_000
 RARELY = 1
 SEAT_BOND = 1_000 * POT
 RIG_BOND = 20 * POT
-AUDIT_ACTIONS = (AuditCommit, RevealAudit, RevealTrace)
+AUDIT_KINDS = (AuditCommit, RevealAudit)
+AUDIT_ACTIONS = (*AUDIT_KINDS, RevealTrace)
 
 Silence = Callable[[NodeId, Free], bool]
 
@@ -567,3 +570,39 @@ def test_replays_get_no_less_time_than_the_rounds_of_their_task() -> None:
     audit = audit_of(world, place)
     assert audit.deadline == audit.escalated + 18
     assert audit_reach(world.genesis, replace(ONE_ROUND, rounds=rounds)) == 2 * 7 + 3 * 18 + 6 + 36
+
+
+def test_seat_that_was_left_judges_what_began_under_it_and_its_successor_does_not() -> None:
+    def change(genesis: Genesis) -> Genesis:
+        money = replace(genesis.money, unbonding_blocks=400)
+        patient = with_audits(EVERY, audit_all_deadline=60)
+        return with_modest_bonds(patient(replace(genesis, money=money)))
+
+    world = build_world(change=change)
+    successor = world.join("successor", 60 * POT)
+    leaver = world.validators[0]
+    world.block(world.paid(leaver, Unbond(Amount(100 * POT))))
+    task = world.submit(ONE_ROUND)
+    world.silent = no_recourse
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    place = one_audit(world, task)
+    until_phase(world, place, AuditPhase.WINDOW)
+    world.block(world.free(world.validators[3], Challenge(*place, expects_fail=True)))
+    world.silent = lambda _node, action: isinstance(action, AuditCommit | Challenge)
+    world.run_until(lambda: world.state.chain().epoch == 1)
+    assert successor.node_id in world.seated()
+    assert leaver.node_id not in world.seated()
+    audit = audit_of(world, place)
+    assert audit.phase is AuditPhase.COMMIT_ALL
+    nodes = [each.auditor for each in audit.judges]
+    assert leaver.node_id in nodes
+    assert successor.node_id not in nodes
+    world.silent = lambda node, action: (
+        isinstance(action, Challenge)
+        or (isinstance(action, AUDIT_KINDS) and node == world.validators[1].node_id)
+    )
+    audit = until_closed(world, place)
+    assert audit.final is Verdict.PASS, "three of the old four, one of them gone"
+    reported = [each.auditor for each in audit.judges if each.report is not None]
+    assert leaver.node_id in reported
