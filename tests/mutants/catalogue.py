@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants.judgement import JUDGEMENT
 from tests.mutants.planting import Edit, Mutant
 from tests.mutants.receipts import EVIDENCE
+from tests.mutants.rounds import ROUNDS
 
 CORE: Final = "protocol/consensus/"
 MACHINE: Final = "tests/protocol/consensus/test_state_machine.py"
@@ -524,4 +525,5 @@ MUTANTS: Final = (
     ),
     *JUDGEMENT,
     *EVIDENCE,
+    *ROUNDS,
 )
