@@ -606,3 +606,33 @@ def test_seat_that_was_left_judges_what_began_under_it_and_its_successor_does_no
     assert audit.final is Verdict.PASS, "three of the old four, one of them gone"
     reported = [each.auditor for each in audit.judges if each.report is not None]
     assert leaver.node_id in reported
+
+
+def test_dear_leases_leave_no_accused_miner_without_recourse() -> None:
+    world = build_world(change=with_audits(EVERY))
+    world.run(2)
+    task = world.submit(ONE_ROUND, Amount(500 * POT))
+    rig = world.miners[0]
+    # Drawn auditors agree that everything of this miner is forged, and are wrong.
+    world.measure = lambda _auditor, lease: (
+        FORGED
+        if lease.miner == rig.node_id
+        and audit_of(world, (task, Round(0), lease.shard)).escalation is None
+        else HONEST
+    )
+    hunter = world.miners[1]
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    mine = [
+        (task, Round(0), row.shard)
+        for row in world.state.round(task, Round(0)).leases
+        if row.miner == rig.node_id
+    ]
+    assert len(mine) == 2
+    until_phase(world, mine[0], AuditPhase.WINDOW)
+    dear = world.free(hunter, Challenge(*mine[0], expects_fail=False))
+    assert world.refusal(dear) is RejectionReason.INSUFFICIENT_FUNDS
+    audits = [until_closed(world, place) for place in mine]
+    assert [audit.final for audit in audits] == [Verdict.PASS, Verdict.PASS]
+    assert sorted(audit.challenge.stake for audit in audits) == [0, RIG_BOND]
+    assert (world.account(rig).bond, world.account(rig).locked) == (RIG_BOND, 0)
