@@ -34,9 +34,8 @@ Document = dict[str, object]
 SCHEMA: Final = "potp2p.bench-proof/1"
 WORLD: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_world")
 ACCURACY: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_accuracy")
-ACCURACY_ROUNDS: Final = 30
-ACCURACY_ROUNDS_QUICK: Final = 8
-ACCURACY_STEPS: Final = 10
+ACCURACY_ROUNDS: Final = 16
+ACCURACY_STEPS: Final = 20
 ERROR_WORDS_MAX: Final = 300
 
 
@@ -84,7 +83,7 @@ async def measure_proof(plan: ProofPlan, tell: Callable[[str], None]) -> Documen
 def _accuracy_plan(plan: ProofPlan) -> Document:
     return {
         "kinds": [str(kind) for kind in poisons(plan)],
-        "rounds": ACCURACY_ROUNDS_QUICK if plan.quick else ACCURACY_ROUNDS,
+        "rounds": ACCURACY_ROUNDS,
         "steps": ACCURACY_STEPS,
         "seed": plan.seed,
     }

@@ -39,6 +39,8 @@ GROUPS: Final[tuple[tuple[Kind, ...], ...]] = (
     (Kind.DATA_WITHHOLDING_CLIENT,),
 )
 """Kinds that share a run; a seat is one of four, so there is never more than one of those."""
+WORST: Final = (Kind.FREE_RIDER, Kind.PERTURBED_COPIER, Kind.SIGN_FLIP)
+"""What a quick run measures the accuracy under: nothing else came near what these cost."""
 HONEST_BESIDES: Final = frozenset(
     {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
 )
@@ -135,7 +137,8 @@ def control_of(name: str) -> str:
 
 def poisons(plan: ProofPlan) -> tuple[Kind, ...]:
     """Return the kinds whose payloads may cost a model its accuracy."""
-    return tuple(kind for kind in POISONS if kind in plan.kinds)
+    worst = WORST if plan.quick else POISONS
+    return tuple(kind for kind in worst if kind in plan.kinds)
 
 
 def _groups(plan: ProofPlan) -> list[tuple[Kind, ...]]:
