@@ -54,6 +54,8 @@ def verify_certificate_file(
         raise PeerError(RejectionReason.BAD_PROOF, "certificate of another chain or height")
     verify_draw(certificate, export.draw)
     ranked = body.rank < len(certificate.ranking)
+    if ranked and certificate.ranking[body.rank] != body.author:
+        raise PeerError(RejectionReason.BAD_PROOF, "author of another rank")
     return VerifiedCertificate(
         cycle=certificate.cycle,
         height=certificate.height,

@@ -88,6 +88,8 @@ def verify_draw(certificate: Certificate, proof: DrawProof) -> None:
     ranked = tuple(miner for miner in hit if miner in certificate.ranking)
     if ranked != certificate.ranking or proof.ranked != len(ranked):
         raise PeerError(RejectionReason.BAD_PROOF, "ranking is not what was drawn")
+    if len(ranked) == AUTHORS_RANKED and hit[-1] != ranked[-1]:
+        raise PeerError(RejectionReason.BAD_PROOF, "draws beyond the last rank")
     if not ranked and total > 0 and not hit:
         raise PeerError(RejectionReason.BAD_PROOF, "weights but no draw")
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from potp2p.foundation.errors import PeerError
 from potp2p.foundation.types import Amount, ChainId, Cycle, Height, NodeId
+from potp2p.protocol.crypto.beacon import next_beacon
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.incentives.lottery import (
     draw_miners,
@@ -177,3 +179,92 @@ def test_root_commits_to_every_weight(given_amounts: list[int]) -> None:
     for index, (miner, weight) in enumerate(weights):
         changed = [*weights[:index], (miner, weight + 1), *weights[index + 1 :]]
         assert weights_root(changed) != weights_root(weights)
+
+
+def chi_square(counts: Counter[NodeId], expected: dict[NodeId, Fraction], draws: int) -> float:
+    assert set(counts) <= set(expected)
+    return sum(
+        float((counts[node] - chance * draws) ** 2 / (chance * draws))
+        for node, chance in expected.items()
+    )
+
+
+def chances(weights: list[tuple[NodeId, int]], rank: int) -> dict[NodeId, Fraction]:
+    """Return how probable each miner is at a rank, drawn by weight without replacement."""
+    if rank == 0:
+        total = sum(weight for _, weight in weights)
+        return {node: Fraction(weight, total) for node, weight in weights if weight}
+    sums: dict[NodeId, Fraction] = {}
+    for first, chance in chances(weights, 0).items():
+        rest = [(node, weight) for node, weight in weights if node != first]
+        for node, later in chances(rest, rank - 1).items():
+            sums[node] = sums.get(node, Fraction(0)) + chance * later
+    return sums
+
+
+CRITICAL = {3: 16.27, 4: 18.47, 5: 20.52}
+"""Of chi square at one in a thousand, by degrees of freedom; the draws are the same every time."""
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize(
+    "amounts", [[1, 2, 3, 4], [5] * 5, [1, 1, 1, 1, 996], [7, 0, 11, 13, 2, 9]]
+)
+def test_every_rank_follows_the_weights_without_replacement(amounts: list[int], rank: int) -> None:
+    weights = weights_from(amounts)
+    draws = 4_000
+    counts = Counter(
+        weights[draw_miners(BEACON, Height(height), weights, NOBODY)[rank]][0]
+        for height in range(draws)
+    )
+    expected = chances(weights, rank)
+    assert sum(expected.values()) == 1
+    assert chi_square(counts, expected, draws) < CRITICAL[len(expected) - 1]
+
+
+def test_wins_follow_the_weights_over_cycles_of_changing_weights() -> None:
+    beacon, cycles, blocks = BEACON, 60, 50
+    wins: Counter[NodeId] = Counter()
+    expected: dict[NodeId, Fraction] = {}
+    for cycle in range(cycles):
+        weights = weights_from([1 + cycle % 7, 5, 40 - cycle % 11, 12, 3 * (cycle % 2) + 1])
+        shares = chances(weights, 0)
+        for block in range(blocks):
+            beacon = next_beacon(beacon, sha256(b"%d %d" % (cycle, block)))
+            height = Height(cycle * blocks + block + 1)
+            wins[weights[draw_miners(beacon, height, weights, NOBODY)[0]][0]] += 1
+        for node, share in shares.items():
+            expected[node] = expected.get(node, Fraction(0)) + share / cycles
+    assert chi_square(wins, expected, cycles * blocks) < CRITICAL[4]
+
+
+def test_one_miner_alone_wins_every_height_and_holds_one_rank() -> None:
+    weights = weights_from([1])
+    for height in range(30):
+        assert draw_miners(BEACON, Height(height), weights, NOBODY) == (0,)
+    certificate = certificate_of(weights, 5)
+    assert certificate.ranking == (weights[0][0],)
+    verify_draw(certificate, prove_draw(BEACON, Height(5), weights, NOBODY))
+
+
+def test_every_point_of_the_cumulative_weights_belongs_to_exactly_one_miner() -> None:
+    amounts = [3, 1, 0, 4]
+    weights = weights_from(amounts)
+    root, total = weights_root(weights), total_weight(weights)
+    spans = [verify_weight(root, total, prove_weight(weights, index)) for index in range(4)]
+    owners = [
+        sum(span.start <= point < span.start + span.weight for span in spans)
+        for point in range(total)
+    ]
+    assert owners == [1] * total
+    assert spans[0].start == 0
+    assert spans[-1].start + spans[-1].weight == total
+
+
+def test_draws_beyond_the_last_rank_are_refused() -> None:
+    weights = weights_from([5, 1, 9, 4, 4])
+    certificate = certificate_of(weights, 7)
+    more = prove_draw(BEACON, Height(7), weights, frozenset({certificate.ranking[2]}))
+    assert len(more.draws) > 3
+    forged = replace(more, ranked=3)
+    assert refused(certificate, forged)
