@@ -22,6 +22,8 @@ DELAY_MAX: Final = 1.05
 ACCURACY_LOSS_MAX: Final = 0.01
 CHANCE: Final = 0.02
 """Of an honest gain: what the order of blocks alone makes of a run with and without a lie."""
+UNSLASHED: Final = frozenset({Kind.COPIER, Kind.WITHHOLDER, Kind.RIVAL_AUTHOR})
+"""Kinds that gain nothing and lose no bond: what honest audits pay them stays theirs."""
 BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
 
@@ -196,7 +198,7 @@ def is_within_targets(document: Document) -> bool:
 
 def _is_beaten(figure: Document) -> bool:
     profit = figure["profit_ratio"]
-    chance = CHANCE if figure["kind"] == Kind.RIVAL_AUTHOR else 0.0
+    chance = CHANCE if figure["kind"] in UNSLASHED else 0.0
     earns_nothing = isinstance(profit, float) and profit <= chance
     is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
     return is_caught and earns_nothing and _int(figure, "audited") > 0
