@@ -87,8 +87,8 @@ ROUNDS: Final = (
         "draw again by leaving a result out",
         TESTS + "test_draws.py",
         LEDGER + "audits.py",
-        "lease, beacon = state.lease(*place), state.round(place[0], place[1]).draw_beacon",
-        "lease, beacon = state.lease(*place), state.chain().beacon",
+        "lease, beacons = state.lease(*place), state.round(place[0], place[1]).draw_beacons",
+        "lease, beacons = state.lease(*place), (state.chain().beacon,)",
     ),
     _mutant(
         "task keeps its place without a miner",

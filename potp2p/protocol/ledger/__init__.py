@@ -42,8 +42,8 @@ Draws and what they are over (each set is fixed before the last f + 1 different 
 - leases of a round: miners by what they said (offer, ready, a bond that came to suffice) below
   `drawable_below` (seats.py, miners.py, leasing.py); beacon of the last block. Each stands by a
   hash of its own key, so that nobody draws again by bringing or withdrawing one of its own.
-- audits of a round: its set, with every probability, as it was fixed; the first beacon after f + 1
-  further reveals, kept until the result is there (audits.py).
+- audits of a round: its set, with every probability, as it was fixed; from the first beacon after
+  f + 1 further reveals on one for each judge, kept until the result is there (audits.py).
 - stand-ins at half time: miners as for leases; beacon of the last block.
 - auditors of a contribution: bonds, classes and payouts as the cycle opened in which its set was
   fixed (auditors.py); the same beacon. For a replacement the last cycle and the last beacon.
