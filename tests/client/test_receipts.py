@@ -14,7 +14,7 @@ from potp2p.foundation.errors import MissingError
 from potp2p.foundation.types import Amount, Digest, NodeId, Round, ShardIndex, TaskId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.receipt_records import Receipt, ReceiptKind
-from potp2p.protocol.wire.exchange import ReceiptReply, ReceiptRequest, ReceiptsRequest
+from potp2p.protocol.wire.exchange import ReceiptReply, ReceiptRequest, ReceiptsRequest, Role
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services import receipts
 from tests.doubles.world import World, key_of, make_rules, open_world
@@ -57,6 +57,15 @@ async def test_receipts_are_found_and_proved_after_the_state_forgot_them(
             with pytest.raises(MissingError, match="keep no receipt"):
                 await fetch_receipt(client, *place)
         await _finds_all(client)
+        late = world.add("late", Role.OBSERVER)
+        await world.until(lambda: late.node.chain.state().find_task(task) is not None)
+        await world.until(lambda: late.node.chain.state().task(task).escrow == 0)
+        wanted = encode(ReceiptsRequest(ReceiptRequest(task, LAST, FIRST)))
+        here, there = [
+            decode(ReceiptReply, await each.queries.receipts.answer(client.keys.node_id, wanted))
+            for each in (world.machines["validator-0"].node, late.node)
+        ]
+        assert here.found == there.found, "whoever caught up keeps what it executed"
         assert not world.hub.penalties
 
 
