@@ -251,8 +251,9 @@ class StatusService:
             return Reason("network_has_no_tasks", "nobody has ordered a training")
         if not miner.live:
             return Reason("not_live", "a lease was missed; ready is said again each cycle")
-        if miner.bond == 0:
-            return Reason("deposit_missing", "no bond stands for this miner")
+        if miner.bond < miner.bond_wanted:
+            # Newcomers get one shard each, and few of a round's while bonded miners want the rest.
+            return Reason("newcomer", "few shards go to miners without a whole bond; pay fills it")
         return Reason("no_lease", "this round's shards are with other miners")
 
 
