@@ -37,9 +37,11 @@ _TOLERANCES: Final = {
     # Honest beyond half a step: 1 ppm between the instruction sets of a CPU. bfloat16 passed off as
     # float32 reaches 770 and is caught; TF32, which is switched off, would be void.
     (ToleranceClass.SMOOTH, Mode.GRADIENT): Tolerance(200, 10_000, 10_000),
-    # Honest: at most 7e-4 over the steps of a round; nearest cheat 0.059.
-    (ToleranceClass.SMOOTH, Mode.LOCAL): Tolerance(10_000, 50_000, 50_000),
-    # Honest: 1.2e-2 / 2.1e-2, thin margin.
+    # Honest beyond half a step, 20 AdamW steps of a GPT-2: 77 / 295 ppm, norms of the trace
+    # 6,900. A skipped last step lies 25,000 off, bfloat16 24,000, one percent of noise 4,000.
+    (ToleranceClass.SMOOTH, Mode.LOCAL): Tolerance(2_000, 20_000, 50_000),
+    # Honest: 13,000 / 32,000 ppm, where a rounding flips a kink; thin margin. Noise of five percent
+    # and a scale of 1.05 lie at 1.1 to 1.6 tolerances: void, and a percent of noise passes.
     (ToleranceClass.RELU, Mode.GRADIENT): Tolerance(30_000, 100_000, 100_000),
     (ToleranceClass.RELU, Mode.LOCAL): Tolerance(30_000, 100_000, 100_000),
     # Honest beyond half a step: 970 / 4,000 ppm between instruction sets, and 2,400 / 4,500 from
