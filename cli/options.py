@@ -79,5 +79,11 @@ KeyFile = Annotated[
     typer.Option("--key", metavar="FILE", help="Key file of the account [default: wallet.key]."),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before spending.")]
-Fee = Annotated[str, typer.Option("--fee", metavar="POT", help="Fee of the transaction.")]
-FEE_DEFAULT = "0.001"
+Fee = Annotated[
+    str | None,
+    typer.Option(
+        "--fee",
+        metavar="POT",
+        help="Fee of the transaction [default: enough for the next blocks].",
+    ),
+]

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cli.options import (
-    FEE_DEFAULT,
     Bootstrap,
     ChainHex,
     DataFolder,
@@ -79,7 +78,7 @@ def submit(
     bootstrap: Bootstrap = None,
     genesis: GenesisFile = None,
     chain_id: ChainHex = None,
-    fee: Fee = FEE_DEFAULT,
+    fee: Fee = None,
     yes: Yes = False,
     json_output: Json = False,
 ) -> None:
@@ -151,7 +150,7 @@ def cancel(
     bootstrap: Bootstrap = None,
     genesis: GenesisFile = None,
     chain_id: ChainHex = None,
-    fee: Fee = FEE_DEFAULT,
+    fee: Fee = None,
     yes: Yes = False,
     json_output: Json = False,
 ) -> None:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cli.options import (
-    FEE_DEFAULT,
     Bootstrap,
     ChainHex,
     DataFolder,
@@ -53,7 +52,7 @@ def bond(
     bootstrap: Bootstrap = None,
     genesis: GenesisFile = None,
     chain_id: ChainHex = None,
-    fee: Fee = FEE_DEFAULT,
+    fee: Fee = None,
     yes: Yes = False,
     json_output: Json = False,
 ) -> None:

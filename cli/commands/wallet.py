@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from cli.options import (
-    FEE_DEFAULT,
     Bootstrap,
     ChainHex,
     DataFolder,
@@ -64,7 +63,7 @@ def send(
     bootstrap: Bootstrap = None,
     genesis: GenesisFile = None,
     chain_id: ChainHex = None,
-    fee: Fee = FEE_DEFAULT,
+    fee: Fee = None,
     yes: Yes = False,
     json_output: Json = False,
 ) -> None:

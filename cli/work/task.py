@@ -9,16 +9,19 @@ import trio
 
 from cli.exits import Declined
 from cli.output import print_document, print_lines, say
-from cli.work.confirm import confirm
+from cli.work.confirm import expect_answer
+from cli.work.fees import agree, read_fee
 from cli.work.identity import Access, client_of, wallet_key
 from potp2p.client.package import Package, load_package, prepare
 from potp2p.client.progress import OVER, TaskProgress, progress_of
 from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
 from potp2p.foundation.errors import ConfigurationError, OperatingError
-from potp2p.foundation.types import Amount, Digest, TaskId
+from potp2p.foundation.types import Amount, BlobId, Digest, TaskId
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.scheduling.task_text import render
+from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.manifests import TASK_FILE
+from potp2p.protocol.wire.transactions import CancelTask, SubmitTask
 from potp2p.settings.task_file import read_task
 
 TASK_HEX_DIGITS: Final = 64
@@ -80,22 +83,18 @@ def submit_package(
     access: Access,
     folder: Path,
     budget_text: str | None,
-    fee_text: str,
+    fee_text: str | None,
     *,
     yes: bool,
     json_output: bool,
 ) -> None:
     """Quote, confirm, escrow and serve."""
-    fee = parse_amount(fee_text)
+    fee = read_fee(fee_text)
     package = load_package(folder)
     budget = _budget(package, budget_text)
     secret = wallet_key(access)
-    confirm(
-        f"escrow {format_amount(budget)} {CURRENCY} and pay a fee of {format_amount(fee)}? "
-        "Model, data and result are public.",
-        yes=yes,
-    )
-    document = trio.run(_submit, access, secret, package, budget, fee)
+    expect_answer(yes=yes)
+    document = trio.run(partial(_submit, access, secret, package, budget, fee, yes=yes))
     if json_output:
         print_document(document)
     else:
@@ -103,9 +102,26 @@ def submit_package(
 
 
 async def _submit(
-    access: Access, secret: bytes, package: Package, budget: Amount, fee: Amount
+    access: Access,
+    secret: bytes,
+    package: Package,
+    budget: Amount,
+    given: Amount | None,
+    *,
+    yes: bool,
 ) -> Document:
     async with client_of(access, secret) as client:
+        # The root is not known yet; every root takes as many bytes.
+        fee = await agree(
+            client,
+            SubmitTask(BlobId(NO_DIGEST), budget, package.rules),
+            given,
+            lambda fee: (
+                f"escrow {format_amount(budget)} {CURRENCY} and pay a fee of {fee}? "
+                "Model, data and result are public."
+            ),
+            yes=yes,
+        )
         task = await client.submit_task(package, budget, fee)
         say(f"task {task.hex()} is on the chain; serving the package until validators hold it")
         record = await client.serve_until_attested(task)
@@ -194,23 +210,34 @@ async def _list(access: Access) -> list[TaskProgress]:
     raise AssertionError("the client's context returns or raises")
 
 
-def cancel_task(access: Access, text: str, fee_text: str, *, yes: bool, json_output: bool) -> None:
+def cancel_task(
+    access: Access, text: str, fee_text: str | None, *, yes: bool, json_output: bool
+) -> None:
     """Sign and send a cancellation."""
-    task, fee = read_task_id(text), parse_amount(fee_text)
+    task, fee = read_task_id(text), read_fee(fee_text)
     secret = wallet_key(access)
-    confirm(f"cancel task {text} for a fee of {format_amount(fee)} {CURRENCY}?", yes=yes)
-    document = trio.run(_cancel, access, secret, task, fee)
+    expect_answer(yes=yes)
+    document = trio.run(partial(_cancel, access, secret, task, fee, yes=yes))
     if json_output:
         print_document(document)
     else:
         print_lines(str(document["transaction"]))
 
 
-async def _cancel(access: Access, secret: bytes, task: TaskId, fee: Amount) -> Document:
+async def _cancel(
+    access: Access, secret: bytes, task: TaskId, given: Amount | None, *, yes: bool
+) -> Document:
     async with client_of(access, secret) as client:
         record = await client.task(task)
         if record.client != client.keys.node_id:
             raise Declined(f"task {task.hex()} was ordered by another account")
+        fee = await agree(
+            client,
+            CancelTask(task),
+            given,
+            lambda fee: f"cancel task {task.hex()} for a fee of {fee} {CURRENCY}?",
+            yes=yes,
+        )
         transaction = await client.cancel_task(task, fee)
     document: Document = {"schema": "potp2p.cancellation/1", "task": task.hex()}
     return {**document, "transaction": transaction.hex()}

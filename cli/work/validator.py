@@ -1,19 +1,22 @@
 """Validator commands."""
 
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from cli.output import print_document, print_lines, say
-from cli.work.confirm import confirm
+from cli.work.confirm import confirm, expect_answer
+from cli.work.fees import agree, read_fee
 from cli.work.identity import Access, client_of, node_account, read_address, wallet_key
 from potp2p.client.session import Client
 from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.types import AccountId, Amount, NodeId
+from potp2p.foundation.types import Amount, NodeId
 from potp2p.protocol.crypto.identity import KeyPair, account_of, encode_address
 from potp2p.protocol.ledger.heights import last_of
 from potp2p.protocol.ledger.seat_records import Seat
+from potp2p.protocol.wire.transactions import Bond
 from potp2p.settings.keys import load_key
 
 Document = dict[str, object]
@@ -101,7 +104,7 @@ def bond_money(  # what its flags say
     access: Access,
     amount_text: str,
     validator: str | None,
-    fee_text: str,
+    fee_text: str | None,
     *,
     yes: bool,
     json_output: bool,
@@ -112,14 +115,10 @@ def bond_money(  # what its flags say
         if validator is None
         else read_address(validator)
     )
-    amount, fee = _some(amount_text), parse_amount(fee_text)
+    amount, fee = _some(amount_text), read_fee(fee_text)
     secret = wallet_key(access)
-    confirm(
-        f"lock {format_amount(amount)} {CURRENCY} and pay a fee of {format_amount(fee)} from "
-        f"{KeyPair.from_secret(secret).address} as the bond of {encode_address(beneficiary)}?",
-        yes=yes,
-    )
-    document = trio.run(_bond, access, secret, beneficiary, amount, fee)
+    expect_answer(yes=yes)
+    document = trio.run(partial(_bond, access, secret, Bond(beneficiary, amount), fee, yes=yes))
     if json_output:
         print_document(document)
         return
@@ -128,10 +127,21 @@ def bond_money(  # what its flags say
 
 
 async def _bond(
-    access: Access, secret: bytes, beneficiary: AccountId, amount: Amount, fee: Amount
+    access: Access, secret: bytes, action: Bond, given: Amount | None, *, yes: bool
 ) -> Document:
+    beneficiary = action.beneficiary
     async with client_of(access, secret) as client:
-        transaction = await client.bond(beneficiary, amount, fee)
+        fee = await agree(
+            client,
+            action,
+            given,
+            lambda fee: (
+                f"lock {format_amount(action.amount)} {CURRENCY} and pay a fee of {fee} from "
+                f"{client.keys.address} as the bond of {encode_address(beneficiary)}?"
+            ),
+            yes=yes,
+        )
+        transaction = await client.bond(beneficiary, action.amount, fee)
         after = await client.account(beneficiary)
         least = client.genesis.money.validator_bond
         return {
@@ -146,10 +156,10 @@ async def _bond(
 
 
 def unbond_money(
-    access: Access, amount_text: str, fee_text: str, *, yes: bool, json_output: bool
+    access: Access, amount_text: str, fee_text: str | None, *, yes: bool, json_output: bool
 ) -> None:
-    """Quote, confirm, ask, and say what happens when."""
-    amount, fee = _some(amount_text), parse_amount(fee_text)
+    """Quote, confirm, ask, and say what happens when; a way out has no base fee."""
+    amount, fee = _some(amount_text), read_fee(fee_text) or Amount(0)
     access = replace(access, key=access.key or access.paths.identity)
     secret = _bond_key(access)
     confirm(

@@ -1,17 +1,20 @@
 """Wallet commands."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from cli.output import print_document, print_lines, say
-from cli.work.confirm import confirm
+from cli.work.confirm import expect_answer
+from cli.work.fees import agree, read_fee
 from cli.work.identity import Access, access_of, client_of, read_address, wallet_key
 from potp2p.client.session import Client
 from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
 from potp2p.foundation.types import AccountId, Amount
 from potp2p.protocol.crypto.identity import KeyPair, encode_address
+from potp2p.protocol.wire.transactions import Transfer
 from potp2p.settings.keys import create_key
 
 Document = dict[str, object]
@@ -77,19 +80,20 @@ async def _row(client: Client, account_id: AccountId) -> Document:
 
 
 def send_money(
-    access: Access, address: str, amount_text: str, fee_text: str, *, yes: bool, json_output: bool
+    access: Access,
+    address: str,
+    amount_text: str,
+    fee_text: str | None,
+    *,
+    yes: bool,
+    json_output: bool,
 ) -> None:
     """Quote, confirm, sign and wait until it stands on the chain."""
     recipient = read_address(address)
-    amount, fee = parse_amount(amount_text), parse_amount(fee_text)
+    amount, fee = parse_amount(amount_text), read_fee(fee_text)
     secret = wallet_key(access)
-    own = KeyPair.from_secret(secret).address
-    confirm(
-        f"send {format_amount(amount)} {CURRENCY} and a fee of {format_amount(fee)} "
-        f"from {own} to {address}?",
-        yes=yes,
-    )
-    document = trio.run(_send, access, secret, recipient, amount, fee)
+    expect_answer(yes=yes)
+    document = trio.run(partial(_send, access, secret, Transfer(recipient, amount), fee, yes=yes))
     if json_output:
         print_document(document)
     else:
@@ -98,10 +102,21 @@ def send_money(
 
 
 async def _send(
-    access: Access, secret: bytes, recipient: AccountId, amount: Amount, fee: Amount
+    access: Access, secret: bytes, action: Transfer, given: Amount | None, *, yes: bool
 ) -> Document:
     async with client_of(access, secret, apart=True) as client:
-        transaction = await client.transfer(recipient, amount, fee)
+        amount, address = format_amount(action.amount), encode_address(action.recipient)
+        fee = await agree(
+            client,
+            action,
+            given,
+            lambda fee: (
+                f"send {amount} {CURRENCY} and a fee of {fee} from {client.keys.address} "
+                f"to {address}?"
+            ),
+            yes=yes,
+        )
+        transaction = await client.transfer(action.recipient, action.amount, fee)
         after = await client.account(client.keys.account)
         height = await client.height()
     return {

@@ -30,7 +30,12 @@ from potp2p.foundation.errors import (
     PeerError,
     UnreachableError,
 )
-from potp2p.foundation.limits import BLOB_BYTES_MAX, EPOCHS_PER_FILE_MAX, SUBMIT_SECONDS
+from potp2p.foundation.limits import (
+    AMOUNT_BOUND,
+    BLOB_BYTES_MAX,
+    EPOCHS_PER_FILE_MAX,
+    SUBMIT_SECONDS,
+)
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     AccountId,
@@ -44,6 +49,7 @@ from potp2p.foundation.types import (
 from potp2p.network.adapter import Network, NetworkConfiguration
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.incentives.fees import quoted_fee
 from potp2p.protocol.ledger.heights import epoch_of
 from potp2p.protocol.ledger.keys import account_key, candidates_key, chain_key, task_key
 from potp2p.protocol.ledger.records import Account, Chain, Task, TaskStatus
@@ -72,6 +78,9 @@ LOOK_SECONDS = 0.5
 """Between two looks at a record that is expected to change."""
 HEIGHT_REGRESS_MAX = 5
 """An answer this many blocks older than one seen before is refused as stale."""
+
+NONCE_LARGE = 1 << 32
+"""Takes as many bytes as any nonce to come."""
 
 Record = TypeVar("Record")
 
@@ -194,6 +203,13 @@ class Client:
     async def task(self, task: TaskId) -> Task:
         """Return a task; MissingError when the chain does not know it."""
         return _require(Task, await self.query(task_key(task)), f"task {task.hex()[:16]}")
+
+    async def quote(self, action: Paid) -> Amount:
+        """Return a fee that is enough for an action in the next blocks, even if they are full."""
+        chain = await self.chain()
+        dear = Amount(AMOUNT_BOUND - 1)
+        encoded = sign_paid_transaction(self.keys, self.trust.chain_id, NONCE_LARGE, dear, action)
+        return quoted_fee(chain.base_fee, len(encoded))
 
     async def transfer(self, recipient: AccountId, amount: Amount, fee: Amount) -> Digest:
         """Pay an account; returns the transaction id once it stands on the chain."""

@@ -10,8 +10,10 @@ from trio.testing import MockClock
 from potp2p.foundation.errors import FundsError, MissingError, UnreachableError
 from potp2p.foundation.types import AccountId, Amount, Digest, NodeId, TaskId
 from potp2p.network.ports import StreamProtocol
+from potp2p.protocol.ledger.transition import sign_paid_transaction
 from potp2p.protocol.wire.exchange import QueryRequest
 from potp2p.protocol.wire.schema import decode, encode
+from potp2p.protocol.wire.transactions import Transfer
 from tests.doubles.world import BUDGET, CLIENT_MONEY, FEE, key_of, make_rules, open_world
 
 SOMEONE = AccountId(b"\x09" * 20)
@@ -56,6 +58,23 @@ async def test_a_transfer_moves_money_once_and_costs_its_fee(
             await client.transfer(SOMEONE, CLIENT_MONEY, FEE)
         with pytest.raises(FundsError):
             await world.client("pauper").transfer(SOMEONE, Amount(1), FEE)
+
+
+async def test_a_quote_is_more_than_the_base_fee_and_enough_for_the_next_blocks(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, miners=0) as world:
+        await world.height(1)
+        client = world.client()
+        action = Transfer(SOMEONE, Amount(7))
+        fee = await client.quote(action)
+        now = (await client.chain()).base_fee
+        signed = sign_paid_transaction(client.keys, client.trust.chain_id, 0, fee, action)
+        assert 2 * now * len(signed) < fee < 4 * now * len(signed)
+        await client.transfer(SOMEONE, Amount(7), fee)
+        assert (await client.account(SOMEONE)).balance == 7
+        with pytest.raises(UnreachableError, match="underpriced"):
+            await client.transfer(SOMEONE, Amount(7), Amount(1))
 
 
 async def test_a_cancelled_task_ends_after_its_round_and_gives_the_rest_back(
