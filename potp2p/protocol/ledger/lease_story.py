@@ -57,8 +57,9 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
 
 
 def _attested(record: RoundRecord, place: int) -> int:
-    leases = len(record.leases)
-    return sum(place in bits_of(each.bitmap, leases) for each in record.attestations)
+    """Count who attested the claim of a row; stand-ins' bits follow those of the table."""
+    size = len(record.leases) + len(record.stand_ins)
+    return sum(place in bits_of(each.bitmap, size) for each in record.attestations)
 
 
 def _audit(audit: Audit, lease: LeaseRecord, rules: TaskRules) -> AuditReceipt:
