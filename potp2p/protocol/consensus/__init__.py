@@ -17,7 +17,11 @@ Deviations from PBFT (Castro and Liskov 1999). Signatures instead of MACs; one h
 no watermarks, null requests or CHECKPOINT; the primary's prepare counts, its proposal does not; a
 proposal carries one full certificate, that of the highest claim (QBFT). A block's author is not its
 primary: a replica that heard a better ranked body in time refuses a worse one, in views 0 to 2 only
-and never against a prepared certificate (DESIGN section 4). The order of primaries is the ledger's.
+and never against a prepared certificate (DESIGN section 4). Within the same limits it refuses a
+block that leaves out a free transaction which it has held, valid, for some blocks (section 5). Such
+a body binds no vote and is proposed by no primary that holds what is missing, one block earlier
+than others refuse it; before that it is handed to authors and primaries (services/overdue.py). The
+order of primaries is the ledger's.
 
 What section 4's rules rest on, found by attacking them in potp2p.simulation.core. A body may bind a
 vote only after it was executed: one that is merely well signed made all refuse the honest primaries

@@ -36,6 +36,15 @@ as a judge. An audit is worth no more than the lease that it repeats. The accuse
 has: a conviction would take all of it. A bond outlasts the longest of these paths (audit_reach.py),
 which on a devnet takes more than four epochs.
 
+Fees and lanes (batch.py, lane.py, incentives/fees.py). The base fee follows whichever is scarcer of
+the paid lane's bytes and transactions, and a network with a floor of zero has none. What it burns
+buys no weight: else whoever pays himself would win blocks with it. Unbonding is free of it: who has
+nothing but its bond must get it back. A paid transaction that fails is in no block and pays nothing
+(a price on failing would pay authors for letting it fail): pools refuse what would fail next, so it
+travels one hop. Paid ones keep to their half of a block, free ones may flow over into it. Which
+free one comes first is the author's choice, by deadline; that none is left out for long is a rule
+of votes, not of blocks (consensus): nobody can prove what a node has held.
+
 Draws and what they are over (each set is fixed before the last f + 1 different primaries revealed):
 - authors of a height: weights frozen as the cycle opens, of results that were final before the last
   f + 1 reveals in front of their booking (booking.py, epochs.py); beacon of the last block.
