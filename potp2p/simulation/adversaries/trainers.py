@@ -216,7 +216,8 @@ def open_trainers(folder: Path, processes: int) -> Iterator[TrainerPool]:
     finally:
         for process in started:
             process.kill()
-            process.wait()
+            # Reads to the end, closes the pipes and waits.
+            process.communicate()
 
 
 @dataclass(slots=True)
