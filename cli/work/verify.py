@@ -13,7 +13,7 @@ from cli.output import print_document, print_lines, say
 from cli.work.confirm import confirm
 from cli.work.explain import SCHEMA as CONTRIBUTION_SCHEMA
 from cli.work.identity import Access, client_of, wallet_key
-from potp2p.client.challenges import raise_challenge, require_disputable, stake_of
+from potp2p.client.challenges import disputable, raise_challenge, stake_of
 from potp2p.client.contributions import (
     Explained,
     PlaceName,
@@ -93,7 +93,9 @@ async def _dispute(
         return None
     # The chain has moved on while the replay ran.
     found = await explained(client, found.place)
-    require_disputable(found, judgement.verdict)
+    if disputable(found) is judgement.verdict:
+        say("the chain says the same: there is nothing to challenge")
+        return None
     stake = stake_of(client, found, task)
     expects_fail = judgement.verdict is Verdict.FAIL
     confirm(

@@ -1,7 +1,5 @@
 """Raising a challenge: what it stakes, and that it stands on the chain."""
 
-from typing import Final
-
 import trio
 
 from potp2p.client.contributions import Explained
@@ -20,27 +18,20 @@ from potp2p.protocol.verification.verdict import Verdict
 from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import Challenge
 
-STANDS: Final = {Verdict.PASS: "it passed", Verdict.VOID: "it is void", Verdict.FAIL: "it failed"}
 
-
-def require_disputable(found: Explained, expected: Verdict) -> None:
-    """Raise OperatingError, with the reason in one line, where a challenge would be refused."""
+def disputable(found: Explained) -> Verdict:
+    """Return what stands and may be challenged; OperatingError says why nothing may be."""
     receipt, audit = found.receipt, found.receipt.audit
     if found.is_settled:
         raise OperatingError(f"nothing can be challenged: settled at height {receipt.height}")
     if audit is None:
         if receipt.status is not LeaseStatus.PASSED:
             raise OperatingError("nothing can be challenged yet: audits are not drawn")
-        stands = Verdict.PASS
-    elif audit.phase is AuditPhase.WINDOW and audit.provisional is not None:
-        stands = audit.provisional
-    else:
-        raise OperatingError(
-            "nothing can be challenged now: "
-            + ("all validators replay already" if audit.escalation is not None else "no ruling yet")
-        )
-    if stands is expected:
-        raise OperatingError(f"there is nothing to challenge: {STANDS[stands]} already")
+        return Verdict.PASS
+    if audit.phase is AuditPhase.WINDOW and audit.provisional is not None:
+        return audit.provisional
+    why = "all validators replay already" if audit.escalation is not None else "no ruling yet"
+    raise OperatingError(f"nothing can be challenged now: {why}")
 
 
 def stake_of(client: Client, found: Explained, task: Task) -> Amount:
