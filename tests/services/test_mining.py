@@ -1,5 +1,6 @@
 """What a claim rests on is durable before the claim leaves, and its payload is served after it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -13,7 +14,7 @@ from potp2p.protocol.wire.exchange import BlobRequest, ManifestRequest, Role
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.transactions import Contribute
 from potp2p.services.drafts import CONTRIBUTIONS, ContributionDraft
-from potp2p.training.commands import Train
+from potp2p.training.commands import Replay, Train
 from tests.doubles.workers import FakeWorkers
 from tests.doubles.world import Machine, World, make_rules, open_world
 
@@ -153,3 +154,25 @@ async def test_an_idle_miner_does_the_leases_of_one_that_hangs(
         assert record is not None
         assert (record.accepted, record.missed) == (0, 1)
         assert claims(world, slow) == []
+
+
+async def test_miners_without_a_bond_work_are_audited_and_bond_their_pay(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(
+        tmp_path, change=lambda genesis: replace(genesis, sponsor=None), audit_rate=1
+    ) as world:
+        _, task = await world.submit(make_rules(rounds=2))
+        chain = world.machines["validator-0"].node.chain
+        rigs = [world.machines[name] for name in ("miner-0", "miner-1")]
+        await world.until(lambda: chain.state().task(task).escrow == 0, seconds=600)
+        assert chain.state().task(task).status is TaskStatus.FINISHED
+        for rig in rigs:
+            record = chain.state().miner(rig.keys.account)
+            assert record is not None
+            assert record.earned > 0
+            enough = min(record.earned, world.genesis.money.miner_bond)
+            assert chain.state().account(rig.keys.account).bond == enough
+        devices = [machine.workers for machine in world.machines.values()]
+        replays = sum(int(each.done[Replay]) for each in devices if each is not None)
+        assert replays >= 2 * 3, "every contribution of the first round, by two auditors at least"

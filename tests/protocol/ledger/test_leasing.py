@@ -106,7 +106,7 @@ def test_ready_waits_like_a_registration() -> None:
     assert len(world.task(task).open_rounds) > len(rounds) or world.task(task).round > 0
 
 
-def leased(world: LedgerWorld, task: TaskId) -> set[int]:
+def leased(world: LedgerWorld, task: TaskId) -> set[Round]:
     """Return the rounds in work."""
     found = world.task(task)
     return {found.round} & set(found.open_rounds)

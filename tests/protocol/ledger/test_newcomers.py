@@ -84,6 +84,7 @@ def test_newcomer_that_stays_away_for_two_epochs_leaves_the_state() -> None:
     seen = world.miner(gone).seen
     world.silent = lambda node, _action: node == gone.node_id
     # The others say something now and then, as one that works does.
+    last = world.height
     while found(world, gone) is not None:
         last = world.height
         keep(world, there)

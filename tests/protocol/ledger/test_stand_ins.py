@@ -13,6 +13,7 @@ from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, RoundRecord, StandIn
 from potp2p.protocol.ledger.stand_ins import held_by
 from potp2p.protocol.wire.transactions import Attest, Contribute, Free
+from potp2p.protocol.wire.verification import Distances
 from tests.doubles.ledger_world import FORGED, HONEST, RULES, LedgerWorld, build_world, with_audits
 
 DEADLINE = 16
@@ -175,7 +176,7 @@ def test_only_who_was_called_may_claim_anothers_shard_and_once() -> None:
 
 
 @pytest.mark.parametrize("finding", [HONEST, FORGED])
-def test_audit_of_a_claim_that_stood_in_is_of_who_made_it(finding: object) -> None:
+def test_audit_of_a_claim_that_stood_in_is_of_who_made_it(finding: Distances) -> None:
     world = build_world(change=with_audits(1_000_000))
     world.run(6)
     owner = world.miners[0].node_id
