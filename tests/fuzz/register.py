@@ -82,7 +82,6 @@ NO_DECODERS: Final[dict[str, str]] = {
     "potp2p/services/outbox.py::OutboxService._hand_to_validators": "a key as a number",
     "potp2p/storage/chain.py::LmdbChainStore.receipts": "what this node stored for its own eyes",
     "potp2p/training/central.py::_task_id": "a test harness's own flag",
-    "potp2p/training/compression/d8.py::decode_block": "a part of what `decode` has checked",
     "potp2p/training/data.py::permutation": "a hash as numbers",
     "potp2p/training/examples.py::read_text": "the client's own text, any byte of it is legal",
     "potp2p/training/self_test.py::numbers": "a hash as numbers",

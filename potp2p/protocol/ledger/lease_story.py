@@ -1,10 +1,10 @@
 """What stands about a lease of an open round, put together from its records."""
 
+from bisect import bisect_left
 from typing import Final
 
-from potp2p.foundation.types import Amount, Height, PartsPerMillion
+from potp2p.foundation.types import Amount, Height, PartsPerMillion, ShardIndex
 from potp2p.protocol.ledger.audit_records import Audit, AuditorRecord
-from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.findings import report_measure
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
@@ -46,7 +46,7 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
         theta=record.theta,
         started=record.started,
         fixed=record.fixed,
-        attested=_attested(record, [row.shard for row in record.leases].index(shard)),
+        attested=_attested(record, shard),
         judges=judges,
         flagged=shard in record.flagged,
         dropped=shard in record.dropped,
@@ -56,10 +56,14 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
     )
 
 
-def _attested(record: RoundRecord, place: int) -> int:
-    """Count who attested the claim of a row; stand-ins' bits follow those of the table."""
-    size = len(record.leases) + len(record.stand_ins)
-    return sum(place in bits_of(each.bitmap, size) for each in record.attestations)
+def _attested(record: RoundRecord, shard: ShardIndex) -> int:
+    """Count who attested the claim of a lease; a settlement asks for each of a thousand."""
+    place = bisect_left(record.leases, shard, key=lambda row: row.shard)
+    byte, bit = divmod(place, 8)
+    return sum(
+        byte < len(each.bitmap) and bool(each.bitmap[byte] >> bit & 1)
+        for each in record.attestations
+    )
 
 
 def _audit(audit: Audit, lease: LeaseRecord, rules: TaskRules) -> AuditReceipt:

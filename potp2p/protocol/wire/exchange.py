@@ -30,8 +30,8 @@ from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
 BLOCKS_PER_REQUEST_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 64
 PROOF_STEPS_MAX: Final = 256
-RECEIPT_BYTES_MAX: Final = 1 << 15
-"""All judges' findings about one contribution, 100 of them, take 12 KB."""
+RECEIPT_BYTES_MAX: Final = 1 << 16
+"""Lines and rewards of 200 auditors and 100 judges take 30 KB."""
 RECEIPT_SIBLINGS_MAX: Final = 11
 """Merkle steps over SHARDS_PER_ROUND_MAX receipts, and one for leases given out twice."""
 RECEIPT_LINKS_MAX: Final = 16_384

@@ -2,12 +2,18 @@
 
 from dataclasses import replace
 
-from potp2p.foundation.types import ShardIndex
+from potp2p.foundation.limits import AMOUNT_BOUND, VALIDATORS_MAX
+from potp2p.foundation.types import Amount, PartsPerMillion, ShardIndex
+from potp2p.protocol.ledger.audit_records import Penalty
 from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.lease_story import story_of
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import Attestation, StandIn
 from potp2p.protocol.ledger.state import State
+from potp2p.protocol.wire.exchange import RECEIPT_BYTES_MAX
+from potp2p.protocol.wire.schema import decode, encode
 from tests.doubles.ledger_world import RULES, LedgerWorld, build_world
+from tests.doubles.receipts import REJECTED
 
 
 def tell_all(world: LedgerWorld, state: State) -> int:
@@ -60,3 +66,25 @@ def test_attestations_of_stand_ins_are_not_counted_as_those_of_the_table() -> No
         lease = world.state.lease(task, round_, row.shard)
         story = story_of((task, round_, row.shard), RULES, with_stand_in, lease, None, 4)
         assert story.attested == count
+
+
+def test_the_largest_receipt_fits_its_bound() -> None:
+    assert REJECTED.audit is not None
+    line = replace(
+        REJECTED.audit.auditors[0],
+        measured=PartsPerMillion((1 << 40) - 1),
+        tolerance=PartsPerMillion((1 << 40) - 1),
+        paid=Amount(AMOUNT_BOUND - 1),
+    )
+    node = line.auditor
+    penalty = Penalty(Amount(1), Amount(1), (node,) * (3 * VALIDATORS_MAX + 1), Amount(1))
+    audit = replace(
+        REJECTED.audit,
+        auditors=(line,) * (2 * VALIDATORS_MAX),
+        judges=(line,) * VALIDATORS_MAX,
+        penalty=penalty,
+        liars=penalty,
+    )
+    encoded = encode(replace(REJECTED, audit=audit))
+    assert len(encoded) <= RECEIPT_BYTES_MAX
+    assert decode(Receipt, encoded).audit == audit
