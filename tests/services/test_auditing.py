@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.types import POT, Amount, PartsPerMillion, TaskId
@@ -12,7 +13,13 @@ from potp2p.protocol.ledger.transition import decode_transaction
 from potp2p.protocol.wire.exchange import Role, TransactionBatch
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode
-from potp2p.protocol.wire.transactions import Action, AuditCommit, Challenge, RevealAudit
+from potp2p.protocol.wire.transactions import (
+    Action,
+    AuditCommit,
+    Challenge,
+    Contribute,
+    RevealAudit,
+)
 from potp2p.services.drafts import AUDITS
 from potp2p.simulation.genesis import short_lived
 from potp2p.training.commands import Aggregate, Replay
@@ -209,3 +216,26 @@ async def test_an_accused_miner_challenges_by_itself_and_is_cleared(
         assert challenged
         assert bond_of(world, liar) < SEAT_BOND
         assert_nobody_failed(world)
+
+
+async def test_every_node_restarts_amid_audits_and_nobody_is_convicted(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        _, task = await world.submit(make_rules(rounds=3))
+        for name, kind in (
+            ("miner-0", Contribute),
+            ("validator-1", AuditCommit),
+            ("miner-1", Contribute),
+            ("validator-2", AuditCommit),
+            ("validator-3", AuditCommit),
+        ):
+            machine = world.machines[name]
+            await world.until(lambda m=machine, k=kind: bool(statements(world, m, k)))
+            machine.kill()
+            await trio.sleep(1.5)
+            world.start(machine)
+        await finish(world, task)
+        assert_nobody_failed(world)
+        for name in VALIDATORS:
+            assert bond_of(world, world.machines[name]) == SEAT_BOND
