@@ -8,8 +8,10 @@ worker processes. What comes out of a run depends on its seed; how long it takes
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final, cast
 
 import trio
@@ -28,6 +30,8 @@ from potp2p.benchmarks.proof_plan import (
     poisons,
     profit_worlds,
 )
+from potp2p.benchmarks.replay import ReplayPlan, measure_replays
+from potp2p.benchmarks.replay_recipes import recipes_named
 from potp2p.foundation.errors import OperatingError
 
 Document = dict[str, object]
@@ -36,6 +40,8 @@ WORLD: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_world")
 ACCURACY: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_accuracy")
 ACCURACY_ROUNDS: Final = 16
 ACCURACY_STEPS: Final = 20
+HONEST_REPLAYS: Final = 2_000
+"""At least, over all recipes together, in a full run."""
 ERROR_WORDS_MAX: Final = 300
 
 
@@ -67,17 +73,27 @@ async def measure_proof(plan: ProofPlan, tell: Callable[[str], None]) -> Documen
             *((each, cost) for each in cost_worlds(plan)),
         ):
             nursery.start_soon(ask, WORLD, asdict(world), found)
+    replays = None if plan.quick else await _replays(plan)
     document: Document = {
         "schema": SCHEMA,
         "quick": plan.quick,
         "machine": machine.document(),
-        "honest": honest_figures([*certain, *profit, *cost]),
+        "honest": honest_figures([*certain, *profit, *cost], replays),
         "adversaries": adversary_figures(plan, certain, profit),
         "accuracy": accuracies[0],
         **cost_figures(cost),
         "seconds": round(trio.current_time() - started, 1),
     }
     return {**document, "is_within_targets": is_within_targets(document)}
+
+
+async def _replays(plan: ProofPlan) -> Document:
+    """Replay honest leases of every recipe across threads and instruction sets."""
+    with tempfile.TemporaryDirectory(prefix="potp2p-proof-") as folder:
+        each = -(-HONEST_REPLAYS // len(recipes_named(())))
+        return await measure_replays(
+            ReplayPlan((), each, cheats=False, seed=plan.seed, folder=Path(folder) / "replays")
+        )
 
 
 def _accuracy_plan(plan: ProofPlan) -> Document:

@@ -28,12 +28,21 @@ BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
 
 
-def honest_figures(worlds: Sequence[Document]) -> Document:
-    """Count what happened to the honest miners' contributions in every run."""
+def honest_figures(worlds: Sequence[Document], replays: Document | None) -> Document:
+    """
+    Count what happened to the honest miners' contributions in every run.
+
+    To these come the replays of `bench replay`, where there are any: across thread counts and
+    instruction sets, of which one that did not pass counts as rejected.
+    """
     rows = [row for world in worlds for row in _rows(world) if _is_honest_miner(row)]
+    other = {"audited": 0, "rejected": 0}
+    if replays is not None:
+        other = cast("dict[str, int]", replays["honest"])
     return {
-        "audited": sum(_int(row, "audited") for row in rows),
-        "rejected": sum(_int(row, "rejected") for row in rows),
+        "audited": sum(_int(row, "audited") for row in rows) + other["audited"],
+        "rejected": sum(_int(row, "rejected") for row in rows) + other["rejected"],
+        "audited_in_networks": sum(_int(row, "audited") for row in rows),
         "contributions": sum(_int(row, "accepted") + _int(row, "void") for row in rows),
         "missed": sum(_int(row, "missed") for row in rows),
     }

@@ -132,7 +132,7 @@ def beaten(**changes: object) -> Document:
 def whole(**changes: object) -> Document:
     figures = [figure(Kind.NOISE, row(gain=10), row(Kind.NOISE, gain=-5, tested=3, caught=3))]
     costs = cost_figures([world(name=name) for name in ("devnet", "testnet", "off")])
-    honest = honest_figures([world(row(audited=30, accepted=40))])
+    honest = honest_figures([world(row(audited=30, accepted=40))], None)
     accuracy = {
         "clean": 0.97,
         "by_kind": {"noise": 0.965},
@@ -172,3 +172,10 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
 )
 def test_one_figure_beyond_its_target_is_a_failure(spoilt: Document) -> None:
     assert not is_within_targets(whole(**spoilt))
+
+
+def test_replays_on_other_rigs_count_as_audits_and_one_that_did_not_pass_as_rejected() -> None:
+    replays: Document = {"honest": {"audited": 2_000, "rejected": 1}}
+    honest = honest_figures([world(row(audited=30, accepted=40))], replays)
+    assert (honest["audited"], honest["rejected"]) == (2_030, 1)
+    assert honest["audited_in_networks"] == 30
