@@ -453,17 +453,21 @@ def test_settled_round_leaves_nothing_but_a_root_over_its_receipts() -> None:
 
 
 def test_audits_wait_until_the_screens_are_known_however_many_have_revealed() -> None:
-    world, task = audited_world()
+    world = build_world(change=with_audits(EVERY))
+    world.run(2)
+    slow = replace(ONE_ROUND.rounds, result_deadline=20)
+    task = world.submit(replace(ONE_ROUND, rounds=slow))
     world.silent = lambda _node, action: isinstance(action, ResultCommit | RoundResult)
     world.run_until(lambda: 0 in world.task(task).open_rounds)
     world.run_until(lambda: world.state.round(task, Round(0)).fixed > 0)
-    world.run(weak_quorum(4) + 1)
+    world.run(12)
     record = world.state.round(task, Round(0))
     assert record.phase is RoundPhase.RESULT
-    assert record.draw_beacon != NO_DIGEST
+    assert len(record.draw_beacons) == 4, "a whole turn of primaries has revealed"
     assert not record.drawn
     world.silent = lambda _node, _action: False
     world.run_until(lambda: world.state.round(task, Round(0)).drawn)
+    assert world.state.round(task, Round(0)).phase is RoundPhase.AUDIT
 
 
 def test_round_without_audits_is_settled_only_after_its_challenge_window() -> None:
