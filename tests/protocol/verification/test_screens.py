@@ -70,6 +70,13 @@ def test_one_payload_slightly_changed_for_most_shards_is_flagged_on_all_of_them(
     assert set(found(held)) >= set(range(1, 8))
 
 
+def test_one_payload_slightly_changed_for_every_shard_is_flagged_though_nothing_else_is_left() -> (
+    None
+):
+    base = vectors(1, common=50)[0]
+    assert found([noisy(base, 3, seed=place) for place in range(8)]) == tuple(range(8))
+
+
 def test_two_that_are_near_but_no_nearer_than_all_others_are_not_flagged() -> None:
     # The first rounds of gradient mode: every pair is within 14 %, no two share more than others.
     assert found(vectors(6, common=99)) == ()
@@ -94,6 +101,23 @@ def test_noise_of_the_right_norm_is_flagged_where_the_round_has_a_direction() ->
     # Orthogonal to what all share, up to chance that this seed decides.
     held[3] = vectors(1, common=0, seed=4)[0]
     assert found(held) == (3,)
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(-1, (3,)), (1, (3,)), (30, ())])
+def test_what_has_next_to_nothing_of_the_direction_is_flagged(
+    percent: int, expected: tuple[int, ...]
+) -> None:
+    held = vectors(8, common=40)
+    rest = [sum(values) for values in zip(*held[:3], *held[4:], strict=True)]
+    square = sum(each * each for each in rest)
+    noise = vectors(1, common=0, seed=4)[0]
+    shared = sum(map(int.__mul__, noise, rest)) / square
+    length = (sum(each * each for each in noise) / square) ** 0.5
+    held[3] = [
+        round(each + (percent / 100 * length - shared) * along)
+        for each, along in zip(noise, rest, strict=True)
+    ]
+    assert found(held) == expected
 
 
 def test_scale_of_the_round_does_not_show() -> None:
