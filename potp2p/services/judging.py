@@ -118,8 +118,9 @@ class JudgingService:
                     self._hold_payload, (attest, claimed)
                 )
             if attest.claims_ended:
-                # A later bitmap is another duty: it follows once the first one stands.
-                said = len(attest.attested).to_bytes(2, "big")
+                # A fuller bitmap is another duty, whether the last one stands or a rival leaves it
+                # out of its blocks: the window has no room to wait for two in turn.
+                said = max(len(attest.attested), self._known_sound(attest)).to_bytes(2, "big")
                 wanted[b"attest/" + said + place] = bind(self._attest, attest)
         for result in duties.results:
             place = round_key(result.task, result.round)
@@ -225,7 +226,7 @@ class JudgingService:
         The first waits until every payload was looked at or half the window is over; payloads that
         come later are attested by a later one, so a slow fetch costs no honest miner its lease.
         """
-        half = Height(duty.phase_started + duty.rules.rounds.attest_window // 2)
+        half = _half_time(duty)
         while True:
             looked_at = [
                 self._sound.get((duty.task, duty.round, each.shard, each.miner))
@@ -240,6 +241,13 @@ class JudgingService:
             if complete and sound > set(duty.attested):
                 return Attest(duty.task, duty.round, bitmap_of(tuple(sorted(sound))))
             await self.chain.bell.wait_above(self.chain.head.height)
+
+    def _known_sound(self, duty: AttestDuty) -> int:
+        """Return how many payloads may be attested by now; the first bitmap waits for half time."""
+        if self.chain.head.height < _half_time(duty):
+            return 0
+        places = ((duty.task, duty.round, each.shard, each.miner) for each in duty.claimed)
+        return sum(self._sound.get(place, False) for place in places)
 
     async def _say_result(self, duty: ResultDuty) -> Free:
         """Compute a round's result once, commit to it, and show it when commitments have ended."""
@@ -291,3 +299,8 @@ class JudgingService:
             flagged=bitmap_of(report.flagged),
             dropped=bitmap_of(report.dropped),
         )
+
+
+def _half_time(duty: AttestDuty) -> Height:
+    """Return the height from which payloads that are still missing are not waited for."""
+    return Height(duty.phase_started + duty.rules.rounds.attest_window // 2)

@@ -36,6 +36,7 @@ BOUNDS: Final[dict[str, str]] = {
     "potp2p/services/consensus_edge.py::EarlyFrames.by_peer": "EARLY_FRAMES_MAX, EARLY_BYTES_MAX",
     "potp2p/services/logbook.py::LogBook._lines": "maxlen",
     "potp2p/services/outbox.py::OutboxService._waiting": "maxlen",
+    "potp2p/services/outcomes.py::OwnOutcomes._settled": "maxlen",
     "potp2p/workers/process.py::WorkerProcess._received": (
         "the reports of one read of READ_BYTES; the next read waits until they are taken"
     ),

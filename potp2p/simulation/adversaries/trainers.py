@@ -7,12 +7,13 @@ compute at once. Equal commands of several validators (check, inspect, aggregate
 their results are equal by design, and a test compares them elsewhere.
 """
 
+import heapq
 import os
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -36,6 +37,7 @@ from potp2p.training.frames import FrameBuffer, encode_frame
 from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
 from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
 from potp2p.workers.process import worker_command, worker_environment
+from potp2p.workers.supervisor import PRIORITIES
 
 READ_BYTES: Final = 1 << 16
 MEMORY_BYTES: Final = 8 << 30
@@ -221,12 +223,55 @@ def open_trainers(folder: Path, processes: int) -> Iterator[TrainerPool]:
 
 
 @dataclass(slots=True)
+class _Turns:
+    """What a device computes at once; what waits goes by priority, then as it came."""
+
+    free: int = AT_ONCE
+    _arrivals: int = 0
+    _waiting: list[tuple[int, int, trio.Event]] = field(
+        default_factory=list[tuple[int, int, trio.Event]]
+    )
+
+    @asynccontextmanager
+    async def turn(self, priority: int) -> AsyncIterator[None]:
+        """Wait for a turn and keep it for as long as the context lasts."""
+        await self._take(priority)
+        try:
+            yield
+        finally:
+            self._hand_on()
+
+    async def _take(self, priority: int) -> None:
+        if self.free:
+            self.free -= 1
+            return
+        self._arrivals += 1
+        place = (priority, self._arrivals, trio.Event())
+        heapq.heappush(self._waiting, place)
+        try:
+            await place[2].wait()
+        except trio.Cancelled:
+            if place in self._waiting:
+                self._waiting.remove(place)
+                heapq.heapify(self._waiting)
+            else:
+                self._hand_on()
+            raise
+
+    def _hand_on(self) -> None:
+        if self._waiting:
+            heapq.heappop(self._waiting)[2].set()
+        else:
+            self.free += 1
+
+
+@dataclass(slots=True)
 class RealWorkers:
     """One device of a simulated node, whose work a real process does."""
 
     pool: TrainerPool
     memory_bytes: int = MEMORY_BYTES
-    _slots: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(AT_ONCE))
+    _turns: _Turns = field(default_factory=_Turns)
 
     async def execute(
         self,
@@ -236,11 +281,11 @@ class RealWorkers:
         priority: int | None = None,
     ) -> Report:
         """Carry out one command: virtual time passes, then the result is waited for."""
-        del device, priority
+        del device
         if progress is not None:
             progress(Progress(0, 1, None))
         is_lease = isinstance(command, Train | Replay)
-        async with self._slots:
+        async with self._turns.turn(PRIORITIES[type(command)] if priority is None else priority):
             errand = self.pool.begin(command)
             await trio.sleep(LEASE_SECONDS if is_lease else CHORE_SECONDS)
             return self.pool.finish(command, errand)
