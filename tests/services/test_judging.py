@@ -17,11 +17,13 @@ from potp2p.protocol.wire.exchange import Role, TransactionBatch
 from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import (
     Action,
+    Attest,
     AttestPackage,
     ResultCommit,
     RoundResult,
 )
 from potp2p.services.drafts import RESULTS, ResultDraft
+from potp2p.simulation.adversaries.overlay import Overlay
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Replay
 from potp2p.training.reports import Aggregated, Progress
 from potp2p.workers.ports import WorkerFacts
@@ -258,6 +260,54 @@ async def test_a_validator_attests_only_what_it_holds_and_checked(
 
         await world.until(attested, seconds=120)
         assert set(seen) <= {b""}
+
+
+@dataclass(slots=True)
+class LateDevice(FakeWorkers):
+    """A device that looks at the payload of one shard when it is told to."""
+
+    go: trio.Event = field(default_factory=trio.Event)
+
+    async def execute(self, command, *arguments, **options):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
+        """Wait before one check."""
+        if isinstance(command, CheckPayload) and command.lease.shard == 0:
+            await self.go.wait()
+        return await FakeWorkers.execute(self, command, *arguments, **options)
+
+
+def leave_out_attestations(machine: Machine) -> None:
+    """Let a machine write blocks without any attestation."""
+    chain = machine.node.authoring.chain
+    pool = chain.mempool
+
+    def candidates() -> tuple[bytes, ...]:
+        every = pool.candidates()
+        return tuple(
+            each for each in every if not isinstance(decode_transaction(each).body.action, Attest)
+        )
+
+    kept_out = Overlay(chain, mempool=Overlay(pool, candidates=candidates))
+    machine.node.authoring.chain = kept_out  # type: ignore[assignment]
+
+
+async def test_more_is_attested_while_rivals_leave_the_first_bitmap_out(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    go = trio.Event()
+    async with open_world(tmp_path, validators=1, seats=4) as world:
+        late = [
+            world.add(name, Role.VALIDATOR, workers=LateDevice(go=go)) for name in VALIDATORS[1:]
+        ]
+        for machine in world.machines.values():
+            leave_out_attestations(machine)
+        await world.submit(make_rules(rounds=1))
+
+        def have_said(times: int) -> bool:
+            return all(len(statements(world, each, Attest)) >= times for each in late)
+
+        await world.until(lambda: have_said(1), seconds=120)
+        go.set()
+        await world.until(lambda: have_said(2), seconds=120)
 
 
 async def test_a_validator_without_a_result_stops_no_round(
