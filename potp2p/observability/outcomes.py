@@ -219,6 +219,8 @@ def _challenge(challenge: ChallengeRecord, *, over: bool) -> str:
 
 
 def _penalty(whose: str, penalty: Penalty) -> str:
+    if not penalty.taken:
+        return f"{whose}: nothing was left of the bond to slash"
     rewarded = ", ".join(address(node) for node in penalty.rewarded)
     reward = f", {pot(penalty.reward)} each to {rewarded}" if penalty.rewarded else ""
     left = penalty.taken - penalty.burned - penalty.reward * len(penalty.rewarded)

@@ -162,6 +162,12 @@ def test_every_step_is_told_in_order(reason: AuditReason, escalation: Escalation
     assert "slashed lying auditors by 4 POT: 2 POT burned, 2 POT to the task" in told
 
 
+def test_an_empty_bond_is_said_to_be_empty() -> None:
+    empty = Penalty(Amount(0), Amount(0), (AUDITOR,), Amount(0))
+    told = [step.text for step in steps_of(replace(REJECTED, audit=replace(SPLIT, penalty=empty)))]
+    assert "the miner: nothing was left of the bond to slash" in told
+
+
 @pytest.mark.parametrize("receipt", [MISSED, VOID, REJECTED])
 def test_what_is_final_is_told_before_its_round_is_settled(receipt: Receipt) -> None:
     assert outcome_of(replace(receipt, height=Height(0))) == outcome_of(receipt)
