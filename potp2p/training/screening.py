@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from potp2p.protocol.verification.screens import flagged, repeated
+from potp2p.protocol.verification.screens import copied, flagged, repeated
 from potp2p.training.compression import d8
 from potp2p.training.data import permutation
 from potp2p.training.held import Held, PayloadFile
@@ -43,12 +43,13 @@ def screen(
     """Look at all payloads of a round; those that diverged stand out by their claim already."""
     contents = [payload.content for payload in held]
     dropped = repeated(contents, heights)
+    first = copied(contents, dropped)
     places = [p for p in range(len(held)) if p not in dropped and not held[p].is_zero]
     if len(places) <= 1:
-        return Screened((), dropped)
+        return Screened(first, dropped)
     chunks = chosen_chunks(layout, [contents[place] for place in places])
     found = flagged(products(layout, [held[place] for place in places], chunks, step_done))
-    return Screened(tuple(places[each] for each in found), dropped)
+    return Screened(tuple(sorted({*first, *(places[each] for each in found)})), dropped)
 
 
 def chosen_chunks(layout: Layout, contents: Sequence[bytes]) -> range | frozenset[int]:

@@ -36,6 +36,24 @@ JUDGEMENT: Final = (
         ),
     ),
     Mutant(
+        "copies that cost nothing",
+        "ledger",
+        "tests/protocol/ledger/test_results.py",
+        (Edit(LEDGER + "audits.py", "    return is_dropped or state", "    return state"),),
+    ),
+    Mutant(
+        "copies paid because their replay passes",
+        "ledger",
+        "tests/protocol/ledger/test_results.py",
+        (
+            Edit(
+                LEDGER + "rulings.py",
+                "(is_dropped or is_banned(state, lease.miner, context.height))",
+                "is_banned(state, lease.miner, context.height)",
+            ),
+        ),
+    ),
+    Mutant(
         "auditors drawn from bonds of this very block",
         "ledger",
         AUDITORS,

@@ -73,12 +73,16 @@ def test_a_rescaled_copy_is_flagged_and_stays(tmp_path: Path, scale: float) -> N
     assert screen(LAYOUT, held(tmp_path, updates), [0] * 5, ignore_progress) == Screened((1, 3), ())
 
 
-def test_equal_payloads_are_dropped_but_for_the_first_claim(tmp_path: Path) -> None:
+def test_equal_payloads_are_dropped_but_for_the_first_claim_which_is_flagged(
+    tmp_path: Path,
+) -> None:
     updates = [tame(index) for index in range(5)]
     updates[1] = updates[3]
     payloads = held(tmp_path, updates)
     heights = [5, 9, 5, 8, 5]
-    assert screen(LAYOUT, payloads, heights, ignore_progress) == Screened((), (1,))
+    assert screen(LAYOUT, payloads, heights, ignore_progress) == Screened((3,), (1,))
+    alone = held(tmp_path, [updates[1], updates[3]])
+    assert screen(LAYOUT, alone, [9, 8], ignore_progress) == Screened((1,), (0,))
 
 
 def test_leases_that_diverged_are_no_copies_of_each_other(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ height on, within the f that may be left out, and goes first at the epoch's end.
 bodies cost rank, weight and leases, not its bond. Evidence has no byte cap of its own: it is
 bounded by offences, and each costs a block two signature checks.
 
+What repeats another payload of its round leaves the set and is audited all the same, as is what it
+repeats: void would cost a copier nothing. If its replay passes it stays void.
+
 Audits (audits.py, audit_phases.py, rulings.py, challenges.py, convictions.py). Half of a slash is
 burned; of the other half whoever proved it by a replay gets the price of an audit, and the rest
 joins the task's escrow, which pays auditors and then the client. Where the miner showed no trace

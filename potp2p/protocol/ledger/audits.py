@@ -78,7 +78,7 @@ def _draw_all(state: State, context: BlockContext, task_id: TaskId, round_: Roun
     drawn = tuple(
         row.shard
         for row in record.leases
-        if state.lease(task_id, round_, row.shard).status is LeaseStatus.ACCEPTED
+        if _is_to_be_drawn(state, (task_id, round_, row.shard))
         and _draw_one(state, context, (task_id, round_, row.shard), pool)
     )
     record = replace(
@@ -88,6 +88,12 @@ def _draw_all(state: State, context: BlockContext, task_id: TaskId, round_: Roun
         challenge_until=Height(context.height + context.genesis.training.challenge_window),
     )
     state.put_round(task_id, round_, record)
+
+
+def _is_to_be_drawn(state: State, place: LeasePlace) -> bool:
+    """Tell whether a contribution is open; one that repeats another's payload is audited too."""
+    is_dropped = place[2] in state.round(place[0], place[1]).dropped
+    return is_dropped or state.lease(*place).status is LeaseStatus.ACCEPTED
 
 
 def _draw_one(state: State, context: BlockContext, place: LeasePlace, pool: AuditorPool) -> bool:
@@ -113,7 +119,8 @@ def _why(
 ) -> tuple[AuditReason, PartsPerMillion]:
     """Return why a contribution may be audited, and with which probability (ppm)."""
     assert lease.claim is not None, "the set holds claims only"
-    if place[2] in state.round(place[0], place[1]).flagged:
+    record = state.round(place[0], place[1])
+    if place[2] in (*record.flagged, *record.dropped):
         return AuditReason.FLAGGED, PartsPerMillion(PPM)
     if lease.claim.diverged:
         return AuditReason.DIVERGED, PartsPerMillion(PPM)

@@ -62,8 +62,10 @@ def close_audit(
     state.put_audit(*place, audit)
     lease = state.lease(*place)
     status = STATUS_OF[verdict]
-    if verdict is Verdict.PASS and is_banned(state, lease.miner, context.height):
-        # Convicted of another contribution meanwhile: all its open pay is forfeited (DESIGN 8.5).
+    is_dropped = place[2] in state.round(place[0], place[1]).dropped
+    if verdict is Verdict.PASS and (is_dropped or is_banned(state, lease.miner, context.height)):
+        # Out of its set whatever the replay says, or convicted of another contribution meanwhile:
+        # all its open pay is forfeited (DESIGN 8.5).
         status = LeaseStatus.VOID
     if status is not LeaseStatus.PASSED:
         lease = withdraw_weight(state, place, lease)

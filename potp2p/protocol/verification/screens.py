@@ -2,8 +2,10 @@
 What the payloads of one round say about each other: whom to audit for sure (DESIGN 8.6).
 
 Screens reject nothing: a flag raises the audit probability of a contribution to one, and only equal
-payloads for different shards leave the round, all but the first claim. Input are the exact inner
-products of all decoded payloads, so every validator comes to the same places.
+payloads for different shards leave the round, all but the first claim. All of them are audited, the
+first too: who computes another's shard before its holder does is as little honest as who copies.
+Input are the exact inner products of all decoded payloads, so every validator comes to the same
+places.
 
 - Near-duplicates, both flagged. Two payloads are twins when what of one cannot be explained by the
   other is at most 5.5 % of it (sine squared 0.003, whatever scale or sign); or, at up to 14 %
@@ -52,6 +54,12 @@ def repeated(contents: Sequence[bytes], heights: Sequence[int]) -> tuple[int, ..
             first.setdefault(contents[place], place)
     kept = set(first.values())
     return tuple(p for p, content in enumerate(contents) if content and p not in kept)
+
+
+def copied(contents: Sequence[bytes], dropped: Sequence[int]) -> tuple[int, ...]:
+    """Return the places of the first claims whose content the dropped ones repeat."""
+    again = {contents[place] for place in dropped}
+    return tuple(p for p, each in enumerate(contents) if each in again and p not in dropped)
 
 
 def flagged(products: Sequence[Sequence[int]]) -> tuple[int, ...]:

@@ -113,13 +113,11 @@ def _judge(kind: Kind | None, receipt: Receipt) -> tuple[bool, bool]:
     """
     Tell whether a receipt shows that a miner's crime was put to the test, and was caught.
 
-    What is withheld is caught by the attestation that it does not get, and an equal payload by
-    being dropped. A lease that ended because its miner was banned for another one tests nothing.
+    What is withheld is caught by the attestation that it does not get. A lease that ended because
+    its miner was banned for another one tests nothing.
     """
     if kind is Kind.WITHHOLDER:
         return True, receipt.kind is ReceiptKind.MISSED
-    if receipt.dropped:
-        return True, receipt.kind is ReceiptKind.VOID
     is_final = receipt.audit is not None and receipt.audit.final is not None
     return is_final, is_final and receipt.kind is ReceiptKind.REJECTED
 

@@ -16,6 +16,8 @@ from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.transactions import ResultCommit, RoundResult
 from tests.doubles.ledger_world import (
     BUDGET,
+    FORGED,
+    HONEST,
     RULES,
     LedgerWorld,
     build_world,
@@ -225,6 +227,25 @@ def test_dropped_leases_are_void_and_count_for_nothing() -> None:
     void = [each.shard for each in world.receipts if each.kind is ReceiptKind.VOID]
     assert void == [1, 4]
     assert [world.account(each).bond for each in world.miners] == bonds, "nobody is slashed"
+
+
+def test_what_was_dropped_is_audited_and_a_copy_costs_its_bond() -> None:
+    world = build_world(change=with_audits(1))
+    world.dropped = bitmap_of((1, 4))
+    world.run(2)
+    task = world.submit(replace(RULES, rounds=replace(RULES.rounds, rounds=1)))
+    world.run_until(lambda: world.task(task).round == 1)
+    copier = world.state.lease(task, Round(0), ShardIndex(1)).miner
+    honest = world.state.lease(task, Round(0), ShardIndex(4)).miner
+    assert copier != honest
+    world.measure = lambda _auditor, lease: FORGED if lease.miner == copier else HONEST
+    world.run_until(lambda: world.task(task).escrow == 0)
+    ends = {each.shard: each for each in world.receipts}
+    assert ends[1].kind is ReceiptKind.REJECTED
+    assert ends[4].kind is ReceiptKind.VOID
+    assert (ends[1].audited, ends[4].audited) == (True, True)
+    bonds = {each.node_id: world.account(each).bond for each in world.miners}
+    assert bonds[copier] < bonds[honest]
 
 
 def test_flagged_leases_are_written_down() -> None:
