@@ -3,7 +3,7 @@
 import os
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
@@ -126,7 +126,7 @@ def text(mode: Mode, seed: int, folder: Path | None) -> Order:
         seed=seed,
         model=_model_rule("gpt2", Objective.NEXT_TOKEN),
         batch=BatchRule(20, 1, 8) if is_local else BatchRule(1, 8, 4),
-        optimizer=_optimizer_rule(mode, 2_000_000, 400_000),
+        optimizer=_text_optimizer_rule(mode),
         rounds=_round_rule(20 if is_local else 60, TEXT_SHARDS),
         finish=FinishRule(0, MicroNats(0), 0),
     )
@@ -207,6 +207,18 @@ def _optimizer_rule(mode: Mode, rate: int, rate_final: int) -> OptimizerRule:
         epsilon=1_000_000,
         clip_ratio=100 if mode is Mode.LOCAL else 200,
     )
+
+
+def _text_optimizer_rule(mode: Mode) -> OptimizerRule:
+    """
+    Return a rule under which honest machines stay together to the last round.
+
+    Twenty local steps at twice the rate and a tenth of epsilon put the replays of 27 in 336 honest
+    leases beyond their tolerance, late in training and by up to 8 %; these keep them within 2 ppm.
+    """
+    if mode is not Mode.LOCAL:
+        return _optimizer_rule(mode, 2_000_000, 400_000)
+    return replace(_optimizer_rule(mode, 1_000_000, 400_000), epsilon=10_000_000)
 
 
 def _round_rule(rounds: int, shards: int) -> RoundRule:
