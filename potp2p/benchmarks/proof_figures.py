@@ -20,10 +20,10 @@ COST_MAX_DEVNET: Final = 0.26
 COST_MAX_TESTNET: Final = 0.12
 DELAY_MAX: Final = 1.05
 ACCURACY_LOSS_MAX: Final = 0.01
-CHANCE: Final = 0.02
-"""Of an honest gain: what the order of blocks alone makes of a run with and without a lie."""
-UNSLASHED: Final = frozenset({Kind.COPIER, Kind.WITHHOLDER, Kind.RIVAL_AUTHOR})
-"""Kinds that gain nothing and lose no bond: what honest audits pay them stays theirs."""
+AUDITS_MIN: Final = 3
+"""Of each kind, before its catch rate says anything."""
+HONEST_AUDITS_MIN: Final = 2_000
+"""In a full run."""
 BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
 
@@ -197,6 +197,7 @@ def is_within_targets(document: Document) -> bool:
     figures = cast("list[Document]", document["adversaries"])
     return (
         honest["rejected"] == 0
+        and (document["quick"] is True or honest["audited"] >= HONEST_AUDITS_MIN)
         and all(_is_beaten(each) for each in figures)
         and all(clean - each <= ACCURACY_LOSS_MAX for each in by_kind.values())
         and cast("float", document["audit_cost_ratio"]) <= COST_MAX_DEVNET
@@ -206,11 +207,11 @@ def is_within_targets(document: Document) -> bool:
 
 
 def _is_beaten(figure: Document) -> bool:
+    """Tell whether a kind is always caught and loses money: to gain nothing is not enough."""
     profit = figure["profit_ratio"]
-    chance = CHANCE if figure["kind"] in UNSLASHED else 0.0
-    earns_nothing = isinstance(profit, float) and profit <= chance
+    loses = isinstance(profit, float) and profit < 0
     is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
-    return is_caught and earns_nothing and _int(figure, "audited") > 0
+    return is_caught and loses and _int(figure, "audited") >= AUDITS_MIN
 
 
 def proof_lines(document: Document) -> list[str]:
@@ -240,8 +241,14 @@ def proof_lines(document: Document) -> list[str]:
         f"audits cost    {document['audit_cost_ratio']} of the training on a devnet, "
         f"{document['audit_cost_ratio_testnet']} on a testnet",
         f"round delay    {document['round_delay_ratio']} times that without audits",
+        f"not beaten     {', '.join(_unbeaten(document)) or 'nobody'}",
         f"took           {document['seconds']} s",
     ]
+
+
+def _unbeaten(document: Document) -> list[str]:
+    figures = cast("list[Document]", document["adversaries"])
+    return [cast("str", each["kind"]) for each in figures if not _is_beaten(each)]
 
 
 def _shown(value: object) -> str:

@@ -140,6 +140,7 @@ def whole(**changes: object) -> Document:
         "rounds": 30,
     }
     document: Document = {
+        "quick": True,
         "honest": honest,
         "adversaries": figures,
         "accuracy": accuracy,
@@ -164,7 +165,10 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
         {"audit_cost_ratio_testnet": 0.13},
         {"round_delay_ratio": 1.06},
         {"accuracy": {"clean": 0.97, "by_kind": {"noise": 0.95}}},
+        {"quick": False},
         {"adversaries": [beaten(profit_ratio=0.1)]},
+        {"adversaries": [beaten(kind="withholder", profit_ratio=0.0)]},
+        {"adversaries": [beaten(caught=2, audited=2)]},
         {"adversaries": [beaten(caught=2)]},
         {"adversaries": [beaten(caught=0, audited=0)]},
     ],
