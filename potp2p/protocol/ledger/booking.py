@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from potp2p.foundation.committee import weak_quorum
-from potp2p.foundation.types import Amount, Cycle, NodeId, Round, ShardIndex, TaskId
+from potp2p.foundation.limits import MINERS_MAX
+from potp2p.foundation.types import Amount, Cycle, NodeId, Round, TaskId
 from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import (
     CycleWeights,
     LeaseRecord,
@@ -30,19 +32,26 @@ def book_weights(state: State, context: BlockContext, task_id: TaskId, round_: R
         for row in record.leases:
             lease = state.lease(task_id, round_, row.shard)
             if lease.weight and lease.status not in UNWEIGHED:
-                _add(state, cycle, lease.miner, lease.weight)
+                _book(state, cycle, (task_id, round_, row.shard), lease)
         record = replace(record, booked=True, booked_cycle=cycle)
     state.put_round(task_id, round_, record)
 
 
-def withdraw_weight(
-    state: State, place: tuple[TaskId, Round, ShardIndex], lease: LeaseRecord
-) -> LeaseRecord:
+def withdraw_weight(state: State, place: LeasePlace, lease: LeaseRecord) -> LeaseRecord:
     """Take a lease's weight out of every cycle that is not frozen yet."""
     record = state.round(place[0], place[1])
     if lease.weight and record.booked:
         _add(state, record.booked_cycle, lease.miner, -lease.weight)
     return replace(lease, weight=Amount(0))
+
+
+def _book(state: State, cycle: Cycle, place: LeasePlace, lease: LeaseRecord) -> None:
+    """Count a lease's weight in a cycle, unless as many miners as a record holds have one."""
+    known = state.result_weights(cycle).weights
+    if len(known) >= MINERS_MAX and all(each.miner != lease.miner for each in known):
+        state.put_lease(*place, replace(lease, weight=Amount(0)))
+    else:
+        _add(state, cycle, lease.miner, lease.weight)
 
 
 def _add(state: State, cycle: Cycle, miner: NodeId, weight: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from potp2p.foundation.committee import faulty_max, weak_quorum
 from potp2p.foundation.errors import PeerError, RejectionReason
+from potp2p.foundation.limits import MINERS_MAX
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     Amount,
@@ -173,9 +174,9 @@ def _open_cycle(state: State, cycle: Cycle, consensus: ConsensusParameters) -> N
     for past in window:
         for each in state.result_weights(Cycle(past)).weights:
             totals[each.miner] = totals.get(each.miner, 0) + each.weight
-    frozen = tuple(
-        Weight(miner, Amount(totals[miner])) for miner in sorted(totals) if totals[miner] > 0
-    )
+    # Who registers and is forgotten within the window makes room for others: the heaviest count.
+    heaviest = sorted(totals, key=lambda miner: (-totals[miner], miner))[:MINERS_MAX]
+    frozen = tuple(Weight(miner, Amount(totals[miner])) for miner in sorted(heaviest))
     state.put_frozen_weights(cycle, CycleWeights(frozen) if frozen else None)
     state.put_frozen_weights(Cycle(cycle - 1), None)
     if cycle > consensus.lottery_cycles:

@@ -18,7 +18,7 @@ from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.heights import epoch_blocks, epoch_of
 from potp2p.protocol.ledger.money import free_bond, release_bond
-from potp2p.protocol.ledger.records import Chain
+from potp2p.protocol.ledger.records import UNBONDINGS_MAX, Chain
 from potp2p.protocol.ledger.seat_records import PastSeats, Seat
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
@@ -215,10 +215,15 @@ def _new_seat(state: State, node: NodeId, anchor: Digest) -> Seat:
 
 
 def _start_way_back(state: State, seat: Seat, height: Height, genesis: Genesis) -> None:
-    """Begin the unbonding that a seat asked for while it was held."""
+    """
+    Begin the unbonding that a seat asked for while it was held.
+
+    Who left seats before and has too much on its way already has to ask again, later.
+    """
     account = account_of(seat.node)
-    amount = min(seat.leaving, free_bond(state.account(account)))
-    if amount:
+    record = state.account(account)
+    amount = min(seat.leaving, free_bond(record))
+    if amount and len(record.unbonding) <= UNBONDINGS_MAX:
         due = Height(height + genesis.money.unbonding_blocks)
         release_bond(state, account, amount, due)
 
