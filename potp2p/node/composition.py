@@ -37,6 +37,7 @@ from potp2p.services.logbook import LogBook
 from potp2p.services.mempool import Mempool
 from potp2p.services.mining import MiningService
 from potp2p.services.outbox import OutboxService
+from potp2p.services.past_bodies import PastBodies
 from potp2p.services.queries import QueryService
 from potp2p.services.registration import Registrar
 from potp2p.services.replica_chain import ReplicaChain
@@ -140,7 +141,8 @@ def build(plan: NodePlan, adapters: Adapters) -> Node:
     chain = ChainService(
         chain_id, ledger, adapters.chain_store, bell, mempool, head, plan.checkpoint
     )
-    parts = _Parts(plan, adapters, keys, genesis, chain_id, payout, logbook, chain, mempool)
+    past = PastBodies(keys.node_id, chain)
+    parts = _Parts(plan, adapters, keys, genesis, chain_id, payout, logbook, chain, mempool, past)
     outbox = parts.outbox()
     authoring, consensus = parts.proposing()
     blobs = BlobExchange(adapters.blob_store, adapters.streams, adapters.directory, keys.node_id)
@@ -192,6 +194,7 @@ class _Parts:
     logbook: LogBook
     chain: ChainService
     mempool: Mempool
+    past: PastBodies
 
     def outbox(self) -> OutboxService:
         return OutboxService(
@@ -216,6 +219,7 @@ class _Parts:
             self.adapters.streams.listen(StreamProtocol.BODIES),
             lambda: int(self.adapters.unix_seconds() * 1000),
             self.adapters.notebook,
+            self.past,
             BeaconChain(self.plan.secret, self.genesis.consensus) if is_validator else None,
             None,
         )
@@ -251,6 +255,7 @@ class _Parts:
                 if consensus is None
                 else max(REPLICA_PATIENCE_INTERVALS * interval, 1.0)
             ),
+            past=self.past,
             away=nobody_to_ask if consensus is None else consensus.away,
             say=self.logbook.say,
         )

@@ -4,6 +4,9 @@ Who builds the block: bodies of ranked authors, own bodies, and the primary's ch
 After block h-1 each ranked author builds a body near the end of the block interval, so that it
 holds late transactions, and hands it to the validators; they relay it at first sight. The primary
 frames the best-ranked valid body it holds, else its own (DESIGN section 4).
+
+One body is signed for a height. It is durable before it leaves, and after a start nobody authors by
+rank at a height for which an earlier self may have signed (past_bodies.py).
 """
 
 from collections.abc import Awaitable, Callable
@@ -38,6 +41,7 @@ from potp2p.protocol.wire.genesis import ConsensusParameters
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.beacons import BeaconChain
 from potp2p.services.chain import ChainService
+from potp2p.services.past_bodies import PastBodies
 from potp2p.storage.ports import Notebook
 
 OWN_BODY = b"own-body"
@@ -56,6 +60,7 @@ class AuthoringService:
     bodies: trio.MemoryReceiveChannel[Heard]
     wall_milliseconds: Callable[[], int]
     notebook: Notebook
+    past: PastBodies
     beacons: BeaconChain | None
     """None where this node is no validator."""
     better_body_heard: Callable[[Height, Rank], Awaitable[None]] | None
@@ -129,11 +134,9 @@ class AuthoringService:
     async def _own_body(self, height: Height, rank: Rank) -> AuthoredBody | None:
         """Return the one body that we sign at a height; None once the height is decided."""
         async with self._signing:
-            stored = self.notebook.get(OWN_BODY)
+            stored = self._stored_body(height)
             if stored is not None:
-                authored = decode(AuthoredBody, stored, bytes_max=2 * BLOCK_BYTES_MAX)
-                if authored.body.height == height:
-                    return authored
+                return stored
             if self.chain.prospects.height != height:
                 return None
             try:
@@ -143,6 +146,18 @@ class AuthoringService:
             # Durable before it leaves: after a crash we must not sign another one.
             await self.notebook.put(OWN_BODY, encode(authored))
             return authored
+
+    def _stored_body(self, height: Height) -> AuthoredBody | None:
+        """Return the body that this disk knows we signed at a height."""
+        stored = self.notebook.get(OWN_BODY)
+        if stored is None:
+            return None
+        authored = decode(AuthoredBody, stored, bytes_max=2 * BLOCK_BYTES_MAX)
+        return authored if authored.body.height == height else None
+
+    def _may_author(self, height: Height) -> bool:
+        """Tell whether a ranked body cannot contradict one that we forgot."""
+        return self.past.may_sign(height) or self._stored_body(height) is not None
 
     async def _build(self, height: Height, rank: Rank) -> AuthoredBody:
         """Put together, execute and sign an own body on the head; PeerError when that moves on."""
@@ -190,7 +205,7 @@ class AuthoringService:
             if self.keys.node_id in ranking and height > signed:
                 await trio.sleep_until(self._parent_decided + max(early, 0))
                 # One body per height: a second one would be evidence against us.
-                if self.chain.head.height + 1 == height:
+                if self.chain.head.height + 1 == height and self._may_author(height):
                     signed = height
                     rank = Rank(ranking.index(self.keys.node_id))
                     own = await self._own_body(height, rank)

@@ -27,6 +27,7 @@ from potp2p.protocol.wire.exchange import (
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.catch_up import Away, CatchUp, nobody_to_ask
 from potp2p.services.chain import ChainService
+from potp2p.services.past_bodies import PastBodies
 from potp2p.services.peer_heights import PeerHeights
 from potp2p.services.sealed import join_sealed
 from potp2p.storage.ports import ChainStore
@@ -53,6 +54,8 @@ class SyncService:
     adopt: Adopt
     patience_seconds: float
     """How long a block may be missing before peers are asked; replicas get theirs by vote."""
+    past: PastBodies
+    """Told what validators answer, and asks for those that it misses."""
     away: Away = nobody_to_ask
     """Takes a replica from its work while ranges of blocks are stored."""
     say: Callable[[str, str], None] = lambda _tag, _text: None
@@ -148,7 +151,7 @@ class SyncService:
             connected = self.directory.peers()
             self.heights.keep_only(connected)
             async with trio.open_nursery() as nursery:
-                for peer in connected:
+                for peer in dict.fromkeys((*connected, *self.past.unheard())):
                     nursery.start_soon(self._greet_one, peer)
             await trio.sleep(HELLO_SECONDS if self.heights.claims else HELLO_SECONDS / 5)
 
@@ -160,7 +163,9 @@ class SyncService:
                 encode(self.hello()),
                 deadline_seconds=HELLO_REPLY_SECONDS,
             )
-            self._note(peer, decode(Hello, answer))
+            hello = decode(Hello, answer)
+            self._note(peer, hello)
+            self.past.hear(peer, hello.height)
         except PeerError as error:
             self.directory.penalise(peer, error)
         except UnreachableError:

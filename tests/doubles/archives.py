@@ -26,6 +26,7 @@ from potp2p.services.catch_up import Away, nobody_to_ask
 from potp2p.services.chain import ChainService, stored_head
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
+from potp2p.services.past_bodies import PastBodies
 from potp2p.services.sealed import join_sealed
 from potp2p.services.sync import SyncService
 from potp2p.simulation.network import MemoryHub, MemoryNetwork
@@ -316,6 +317,7 @@ class Newcomer:
             "0.0.0",
             adopt=self.chain.commit,
             patience_seconds=0.3,
+            past=PastBodies(self.keys.node_id, self.chain),
             away=self.away,
         )
 

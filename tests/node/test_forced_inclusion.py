@@ -50,14 +50,16 @@ def forced_after(blocks: int) -> Callable[[Genesis], Genesis]:
     )
 
 
-def cast(world: World) -> None:
-    """Let three authors win every rank of the lottery, and a fourth miner work beside them."""
+async def cast(world: World) -> None:
+    """Let three authors win every rank of the lottery, and a fourth miner come to work then."""
     world.first = first_state(world.genesis_bytes, [key_of(name).node_id for name in RIVALS])
     for index in range(4):
         world.add(f"validator-{index}", Role.VALIDATOR)
     victim = key_of(VICTIM).node_id
     for name in RIVALS:
         world.add(name, Role.MINER, tamper=leaves_out(victim))
+    # Who has just started authors nothing: primaries would let the victim in meanwhile.
+    await world.until(lambda: any(rank != RANK_NONE for rank, _ in bodies(world)))
     world.add(VICTIM, Role.MINER)
 
 
@@ -77,7 +79,7 @@ async def test_a_miner_that_every_author_leaves_out_is_paid_all_the_same(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with open_world(tmp_path, validators=0, miners=0, seats=4) as world:
-        cast(world)
+        await cast(world)
         chain = world.machines["validator-0"].node.chain
         account = key_of(VICTIM).account
         await world.until(lambda: chain.state().miner(account) is not None)
@@ -102,7 +104,7 @@ async def test_without_forced_inclusion_the_same_authors_keep_it_out(
 ) -> None:
     world_of = open_world(tmp_path, validators=0, miners=0, seats=4, change=forced_after(NEVER))
     async with world_of as world:
-        cast(world)
+        await cast(world)
         chain = world.machines["validator-0"].node.chain
         await world.until(lambda: all(chain.state().miner(key_of(name).account) for name in RIVALS))
         await world.height(chain.head.height + 20)
