@@ -87,8 +87,11 @@ def _forfeit(state: State, task_id: TaskId, round_: Round, node: NodeId) -> None
         lease, record = state.lease(*place), state.round(task_id, round_)
         if lease.status is LeaseStatus.OPEN and record.phase is RoundPhase.CLAIMS:
             # Nobody waits for a claim that is refused from now on; one that stands stays out of
-            # the set, since its miner is banned.
-            state.put_round(task_id, round_, replace(record, claims=record.claims + 1))
+            # the set, since its miner is banned. A shard whose stand-in was faster is counted.
+            stood_in = any(
+                each.shard == row.shard and each.claim is not None for each in record.stand_ins
+            )
+            state.put_round(task_id, round_, replace(record, claims=record.claims + (not stood_in)))
             state.put_lease(*place, replace(lease, status=LeaseStatus.MISSED))
         elif lease.status in (LeaseStatus.ACCEPTED, LeaseStatus.PASSED):
             lease = withdraw_weight(state, place, lease)

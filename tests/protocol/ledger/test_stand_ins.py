@@ -6,12 +6,16 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, NodeId, Round, ShardIndex, TaskId
+from potp2p.foundation.types import POT, Amount, Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import KeyPair
+from potp2p.protocol.ledger.contributions import bitmap_of
+from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.convictions import punish_auditor
 from potp2p.protocol.ledger.duties import miner_duties
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus, RoundPhase, RoundRecord, StandIn
 from potp2p.protocol.ledger.stand_ins import held_by
+from potp2p.protocol.wire.blocks import RANK_NONE
 from potp2p.protocol.wire.transactions import Attest, Contribute, Free
 from potp2p.protocol.wire.verification import Distances
 from tests.doubles.ledger_world import FORGED, HONEST, RULES, LedgerWorld, build_world, with_audits
@@ -130,6 +134,51 @@ def test_later_claim_is_the_rounds_where_the_first_is_not_attested() -> None:
     assert world.miner(stood_in).live
 
 
+@pytest.mark.parametrize("holder_serves", [True, False])
+def test_of_two_claims_for_a_shard_the_one_that_is_not_attested_is_fined(
+    holder_serves: bool,
+) -> None:
+    world, task = half_time()
+    first, owner = stand_ins(world, task)[0], world.miners[0]
+    other = keys_of(world, first.miner)
+    world.block(claim(world, other, first.shard))
+    own = [duty.shard for duty in miner_duties(world.state, owner.node_id).leases]
+    world.block(*(claim(world, owner, shard) for shard in own))
+    world.silent = lambda _node, action: isinstance(action, Attest)
+    world.run_until(lambda: record_of(world, task).phase is RoundPhase.ATTESTING)
+    record = record_of(world, task)
+    rows = [(row.shard, row.miner) for row in record.leases]
+    rows += [(each.shard, each.miner) for each in record.stand_ins]
+    hidden = (first.shard, other.node_id if holder_serves else owner.node_id)
+    marks = tuple(
+        place for place, row in enumerate(rows) if row != hidden and has_claim(world, task, place)
+    )
+    before = {each.node_id: world.account(each).bond for each in (owner, other)}
+    world.block(
+        *(world.free(s, Attest(task, Round(0), bitmap_of(marks))) for s in world.validators)
+    )
+    world.run_until(lambda: record_of(world, task).fixed > 0)
+    lease = world.state.lease(task, Round(0), first.shard)
+    fined, kept = (other, owner) if holder_serves else (owner, other)
+    assert [each.miner for each in lease.fines] == [fined.node_id]
+    assert lease.miner == kept.node_id
+    assert world.account(fined).bond == before[fined.node_id] - lease.fines[0].amount
+    assert world.account(kept).bond == before[kept.node_id]
+    assert world.miner(owner).missed == (0 if holder_serves else 1)
+    world.silent = lambda _node, _action: False
+    world.run_until(lambda: world.task(task).escrow == 0)
+    receipt = next(each for each in world.receipts if (each.round, each.shard) == (0, first.shard))
+    assert (receipt.kind, receipt.fined) == (ReceiptKind.PAID, None)
+    assert receipt.claimants == {owner.node_id, other.node_id}
+
+
+def has_claim(world: LedgerWorld, task: TaskId, place: int) -> bool:
+    record = record_of(world, task)
+    if place >= len(record.leases):
+        return record.stand_ins[place - len(record.leases)].claim is not None
+    return world.state.lease(task, Round(0), record.leases[place].shard).claim is not None
+
+
 def test_miner_that_is_gone_misses_and_its_shards_are_done_all_the_same() -> None:
     world, task = half_time()
     owner = world.miners[0].node_id
@@ -143,6 +192,22 @@ def test_miner_that_is_gone_misses_and_its_shards_are_done_all_the_same() -> Non
     assert world.miner(world.miners[0]).missed == missed
     assert world.task(task).passes == (1,) * 6
     assert world.miner(world.miners[0]).rounds_open == 0
+
+
+def test_shard_whose_stand_in_was_faster_counts_once_when_its_holder_is_banned() -> None:
+    world, task = half_time()
+    owner, first = world.miners[0].node_id, stand_ins(world, task)[0]
+    world.block(claim(world, keys_of(world, first.miner), first.shard))
+    rows = record_of(world, task).leases
+    assert record_of(world, task).claims == sum(row.miner != owner for row in rows) + 1
+    state = world.state
+    author = world.validators[0].node_id
+    context = BlockContext(
+        world.chain_id, world.genesis, Height(world.height), author, RANK_NONE, None
+    )
+    punish_auditor(state, context, owner)
+    # One more would end the claims of honest miners that are still at work.
+    assert state.round(task, Round(0)).claims == len(rows)
 
 
 def test_who_stands_in_and_does_not_claim_has_missed_nothing() -> None:
