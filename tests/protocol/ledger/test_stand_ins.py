@@ -8,8 +8,8 @@ import pytest
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import POT, Amount, Height, NodeId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import KeyPair
-from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.context import BlockContext
+from potp2p.protocol.ledger.contributions import bitmap_of
 from potp2p.protocol.ledger.convictions import punish_auditor
 from potp2p.protocol.ledger.duties import miner_duties
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
