@@ -72,8 +72,8 @@ def snapshot(
     show_snapshots(access, json_output=json_output)
 
 
-@application.command("audit")
-def audit(
+@application.command("money")
+def money(
     addresses: Annotated[
         list[str] | None,
         typer.Argument(
@@ -87,11 +87,11 @@ def audit(
     json_output: Json = False,
 ) -> None:
     """Count all money under one sealed header and compare it with what should exist."""
-    from cli.work.audit import audit_chain
     from cli.work.identity import access_of
+    from cli.work.money import count_money
 
     access = access_of(datadir, bootstrap, genesis, chain_id)
-    audit_chain(access, tuple(addresses or ()), json_output=json_output)
+    count_money(access, tuple(addresses or ()), json_output=json_output)
 
 
 @application.command("repair")

@@ -326,7 +326,7 @@ async def _settled(run: Run, task: str, data: tuple[str, ...]) -> Document:
     """Return the money of the chain once the task's rounds are paid, or as it stands then."""
     due = trio.current_time() + SETTLE_SECONDS
     while True:
-        money = await run.commands.run("audit", ("chain", "audit", *data, "--json"))
+        money = await run.commands.run("money", ("chain", "money", *data, "--json"))
         open_tasks = money.get("unsettled")
         if not isinstance(open_tasks, list) or task not in open_tasks:
             return money

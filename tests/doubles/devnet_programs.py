@@ -86,7 +86,7 @@ def client(arguments: list[str]) -> int:
             out.mkdir(parents=True, exist_ok=True)
             (out / "model.safetensors").write_bytes(b"weights")
             say({"folder": str(out), "checkpoint": "c0ffee", "round": 3, "loss": 0.5})
-        case ["chain", "audit"]:
+        case ["chain", "money"]:
             say({"expected": "10", "actual": "10", "unsettled": [], "gains": {"pot1late": "1.5"}})
         case ["certificate", "list"]:
             row = {"cycle": 1, "height": 20, "winner": "pot1late", "verified": True}

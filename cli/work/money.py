@@ -52,10 +52,10 @@ class _Moment:
         return None if proved.value is None else decode(kind, proved.value)
 
 
-def audit_chain(access: Access, texts: Sequence[str], *, json_output: bool) -> None:
+def count_money(access: Access, texts: Sequence[str], *, json_output: bool) -> None:
     """Print the sum and what it should be; an error when they differ."""
     more = [read_address(text) for text in texts]
-    document = trio.run(_audit, access, more)
+    document = trio.run(_count_at_one_height, access, more)
     if json_output:
         print_document(document)
     else:
@@ -69,7 +69,7 @@ def audit_chain(access: Access, texts: Sequence[str], *, json_output: bool) -> N
     say("all money is accounted for")
 
 
-async def _audit(access: Access, more: Sequence[AccountId]) -> Document:
+async def _count_at_one_height(access: Access, more: Sequence[AccountId]) -> Document:
     named = False
     async with client_of(access) as client:
         for _ in range(ATTEMPTS_MAX):
@@ -121,7 +121,7 @@ async def _count(client: Client, more: Sequence[AccountId]) -> Document:
         for account_id, total in totals.items()
     }
     return {
-        "schema": "potp2p.audit/1",
+        "schema": "potp2p.money/1",
         "height": moment.height,
         "expected": format_amount(sum(genesis.values()) + chain.issued - chain.burned),
         "actual": format_amount(sum(totals.values()) + held),
