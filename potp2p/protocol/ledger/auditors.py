@@ -103,7 +103,6 @@ class AuditorPool:
     """Who may be drawn for the audits of a task in one block, and what each has to do already."""
 
     state: State
-    genesis: Genesis
     candidates: tuple[Candidate, ...]
     _open: Counter[NodeId]
     """Replays that are asked of everyone."""
@@ -112,11 +111,10 @@ class AuditorPool:
         self, place: LeasePlace, beacon: Digest, committee: int, before: tuple[NodeId, ...] = ()
     ) -> tuple[NodeId, ...]:
         """Draw auditors, none of whom shares an account with those named before."""
-        task, lease = self.state.task(place[0]), self.state.lease(*place)
-        related = (lease.miner, task.client, *before)
-        excluded = {
-            account for node in related for account in accounts_of(self.state, node, self.genesis)
-        }
+        excluded = set(self.state.lease(*place).related)
+        known = {each.node: each.accounts for each in self.candidates}
+        for node in before:
+            excluded |= known.get(node, frozenset({account_of(node)}))
         busy = (node for node, count in self._open.items() if count >= _rate(self.state, node))
         where = AuditorDraw(beacon, *place, excluded=frozenset(excluded), busy=frozenset(busy))
         drawn = draw_auditors(where, self.candidates, committee)
@@ -130,7 +128,7 @@ def open_pool(state: State, context: BlockContext, rules: TaskRules, cycle: Cycl
     if table is None and state.chain().cycle:
         table = state.auditors(Cycle(state.chain().cycle - 1))
     candidates = tuple(_candidates(state, context, rules, table))
-    return AuditorPool(state, context.genesis, candidates, _open_replays(state))
+    return AuditorPool(state, candidates, _open_replays(state))
 
 
 def accounts_of(state: State, node: NodeId, genesis: Genesis) -> frozenset[AccountId]:

@@ -19,7 +19,7 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
-from potp2p.protocol.ledger.auditors import AuditorPool, open_pool
+from potp2p.protocol.ledger.auditors import AuditorPool, accounts_of, open_pool
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
 from potp2p.protocol.ledger.heights import cycle_of
 from potp2p.protocol.ledger.keys import LeasePlace
@@ -130,9 +130,9 @@ def _why(
 
 def cover(state: State, context: BlockContext, place: LeasePlace) -> None:
     """
-    Fix how probable the audit of a contribution is, as its set is fixed.
+    Fix how probable the audit of a contribution is, and who may not do it, as its set is fixed.
 
-    Later it could be lowered by who knows the draw, with a bond from just before it.
+    Later both could be changed by who knows the draw: a bond, a payout from just before it.
     """
     lease, money = state.lease(*place), context.genesis.money
     bond = free_bond(state.account(account_of(lease.miner)))
@@ -141,7 +141,15 @@ def cover(state: State, context: BlockContext, place: LeasePlace) -> None:
         at_stake=_at_stake(state, context, place),
         bond=bond * money.slash_share // PPM,
     )
-    state.put_lease(*place, replace(lease, probability=PartsPerMillion(probability)))
+    related = {
+        account
+        for node in (lease.miner, state.task(place[0]).client)
+        for account in accounts_of(state, node, context.genesis)
+    }
+    state.put_lease(
+        *place,
+        replace(lease, probability=PartsPerMillion(probability), related=tuple(sorted(related))),
+    )
 
 
 def _at_stake(state: State, context: BlockContext, place: LeasePlace) -> int:

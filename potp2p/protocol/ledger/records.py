@@ -43,6 +43,8 @@ DUE_MAX: int = 2_000
 """Unbondings that may end at one height: as many as a block can ask for."""
 UNBONDINGS_MAX: int = 16
 """Unbondings that one account may have asked for."""
+RELATED_MAX: int = 6
+"""Account, payout and sponsor of a miner and of its client."""
 ROUNDS_OPEN_MAX: int = 64
 """Rounds of one task that wait for their audits; the next round waits beyond that."""
 
@@ -369,3 +371,10 @@ class LeaseRecord:
     """An audit was drawn for it, or a challenge called for one."""
     probability: PpmField
     """Of its audit, as it was when its set was fixed; zero before."""
+    related: Annotated[tuple[AccountField, ...], Many(RELATED_MAX)] = ()
+    """
+    Whom its miner and its client acted for as its set was fixed, ascending: none of them audits it.
+
+    Asked as late as the draw, a miner that knows the beacon could name one auditor after another
+    as its payout, until those that are left suit it.
+    """

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from potp2p.foundation.types import POT, Amount, Cycle, NodeId, Round
+from potp2p.foundation.types import POT, AccountId, Amount, Cycle, NodeId, Round, ShardIndex
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_records import AuditorTable
 from potp2p.protocol.ledger.auditors import SEAT_RATE, sponsor_of
@@ -190,3 +190,33 @@ def test_nobody_gets_more_audits_than_it_can_do_while_others_are_idle() -> None:
     counts = drawn(world)
     assert sum(counts.values()) == 12
     assert max(counts.values()) <= SEAT_RATE
+
+
+def committee(payouts: dict[int, AccountId]) -> tuple[NodeId, ...]:
+    """Return who audits shard 0 where miners name a payout once the beacon of its draw is out."""
+    world = build_world(miners=6, change=with_audits(EVERY))
+    to_cycle(world, 2)
+    task = world.submit(ONE_ROUND)
+    world.run_until(lambda: 0 in world.task(task).open_rounds)
+    world.run_until(lambda: len(world.state.round(task, Round(0)).draw_beacons) == 3)
+    assert not world.state.round(task, Round(0)).drawn
+    said = [
+        world.registration(
+            world.miners[place], after=world.miner(world.miners[place]).stamp, payout=payout
+        )
+        for place, payout in payouts.items()
+    ]
+    signed = [
+        world.free(world.miners[place], each) for place, each in zip(payouts, said, strict=True)
+    ]
+    world.block(*signed, *world.duties(), strict=False)
+    assert world.state.round(task, Round(0)).drawn
+    for place, payout in payouts.items():
+        assert world.miner(world.miners[place]).payout == payout
+    return tuple(each.auditor for each in world.state.audit(task, Round(0), ShardIndex(0)).auditors)
+
+
+def test_payout_named_once_the_beacon_is_out_changes_no_committee() -> None:
+    before = committee({})
+    for node in before:
+        assert committee(dict.fromkeys(range(6), account_of(node))) == before
