@@ -37,7 +37,7 @@ from potp2p.protocol.ledger.validity import (
 from potp2p.protocol.wire.blocks import Block, BlockBody, Header, Seal
 from potp2p.protocol.wire.certificates import ValidatorSet
 from potp2p.protocol.wire.exchange import SealedBlock
-from potp2p.protocol.wire.fields import DigestField, HeightField
+from potp2p.protocol.wire.fields import CountField, DigestField, HeightField
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.heights import HeightBell
 from potp2p.services.mempool import Mempool
@@ -252,8 +252,10 @@ def kept_for_certificates(store: ChainStore, prospects: Prospects) -> dict[bytes
 def kept_for_receipts(settled: Sequence[SettledRound]) -> dict[bytes, bytes]:
     """Return where receipts stand, and the links that lead from them to their task's root."""
     kept: dict[bytes, bytes] = {}
+    first = 0
     for each in settled:
-        place = SettledPlace(each.height, each.previous)
+        place = SettledPlace(each.height, each.previous, first, len(each.receipts))
+        first += len(each.receipts)
         kept[receipts_name(each.task, each.round)] = encode(place)
         kept[link_name(each.task, each.previous)] = each.link
     return kept
@@ -266,6 +268,9 @@ class SettledPlace:
     height: HeightField
     previous: DigestField
     """The task's receipts root before the round."""
+    first: CountField
+    """Receipts of other rounds that stand before them at this height."""
+    count: CountField
 
 
 def receipts_name(task: TaskId, round_: Round) -> bytes:

@@ -5,12 +5,13 @@ Only blocks that were executed here left receipts here: a node that began with a
 of before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 import trio
 
-from potp2p.foundation.types import Digest, Height, NodeId, TaskId
+from potp2p.foundation.types import AccountId, Digest, Height, NodeId, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.keys import task_key
 from potp2p.protocol.ledger.receipt_records import Receipt
@@ -36,6 +37,8 @@ from potp2p.storage.ports import ChainStore
 
 SLICE: Final = 256
 """Reads between which others get their turn."""
+READ_AT_ONCE: Final = 64
+"""Receipts decoded before others get their turn: four milliseconds."""
 HEIGHTS_PER_LISTING: Final = 1_024
 """Heights that one request looks through; the answer says where to go on."""
 
@@ -52,7 +55,7 @@ class ReceiptDesk:
         wanted = decode(ReceiptsRequest, body).wanted
         match wanted:
             case ReceiptRequest() | ReceiptAtRequest():
-                found = self._find(wanted)
+                found = await self._find(wanted)
                 if found is None:
                     return b""
                 root = follow(found.previous, (found.link,))
@@ -78,23 +81,26 @@ class ReceiptDesk:
         record = proved_record(self.chain, self.store, task_key(task))
         return b"" if record is None else encode(ReceiptReply(record, found, tuple(links)))
 
-    def _find(self, wanted: ReceiptRequest | ReceiptAtRequest) -> ReceiptProof | None:
+    async def _find(self, wanted: ReceiptRequest | ReceiptAtRequest) -> ReceiptProof | None:
         stored = self.store.get_metadata(receipts_name(wanted.task, wanted.round))
         if stored is None:
             return None
         place = decode_own(SettledPlace, stored)
-        receipts = [
-            (encoded, receipt)
-            for encoded, receipt in self._receipts(place.height)
-            if (receipt.task, receipt.round) == (wanted.task, wanted.round)
-        ]
-        encoded = [each for each, _ in receipts]
+        found = self.store.receipts(place.height)[place.first : place.first + place.count]
         if isinstance(wanted, ReceiptAtRequest):
             index = wanted.index
         else:
-            shards = [receipt.shard for _, receipt in receipts]
-            index = shards.index(wanted.shard) if wanted.shard in shards else len(shards)
-        return prove_receipt(encoded, index, place.previous) if index < len(encoded) else None
+            index = await self._index_of(found, wanted.shard)
+        return prove_receipt(found, index, place.previous) if index < len(found) else None
+
+    async def _index_of(self, receipts: Sequence[bytes], shard: ShardIndex) -> int:
+        """Return which of a round's receipts is a shard's; their number where none is."""
+        for index, encoded in enumerate(receipts):
+            if index % READ_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            if _read(encoded).shard == shard:
+                return index
+        return len(receipts)
 
     async def receipts_of(self, request: MinerReceiptsRequest) -> MinerReceiptsReply:
         """Return where a miner's newest receipts below a height stand."""
@@ -102,20 +108,25 @@ class ReceiptDesk:
         bottom = max(top - HEIGHTS_PER_LISTING, self.store.first_block() - 1)
         found: list[ReceiptPlace] = []
         for height in range(top, bottom, -1):
-            await trio.lowlevel.checkpoint()
-            mine = [
-                ReceiptPlace(Height(height), receipt.task, receipt.round, receipt.shard)
-                for _, receipt in self._receipts(Height(height))
-                if account_of(receipt.miner) == request.miner
-            ]
+            mine = await self._places_at(Height(height), request.miner)
             if found and len(found) + len(mine) > request.count:
                 return MinerReceiptsReply(tuple(found), Height(height + 1))
             found += mine[:RECEIPTS_LISTED_MAX]
         below = Height(bottom + 1) if bottom >= self.store.first_block() else Height(0)
         return MinerReceiptsReply(tuple(found), below)
 
-    def _receipts(self, height: Height) -> list[tuple[bytes, Receipt]]:
-        return [
-            (encoded, decode_own(Receipt, encoded, bytes_max=RECEIPT_BYTES_MAX))
-            for encoded in self.store.receipts(height)
-        ]
+    async def _places_at(self, height: Height, miner: AccountId) -> list[ReceiptPlace]:
+        """Return where receipts of a miner stand at one height; others get their turn amid it."""
+        await trio.lowlevel.checkpoint()
+        found: list[ReceiptPlace] = []
+        for index, encoded in enumerate(self.store.receipts(height)):
+            if index % READ_AT_ONCE == READ_AT_ONCE - 1:
+                await trio.lowlevel.checkpoint()
+            receipt = _read(encoded)
+            if account_of(receipt.miner) == miner:
+                found.append(ReceiptPlace(height, receipt.task, receipt.round, receipt.shard))
+        return found
+
+
+def _read(encoded: bytes) -> Receipt:
+    return decode_own(Receipt, encoded, bytes_max=RECEIPT_BYTES_MAX)
