@@ -14,6 +14,7 @@ from cli.output import print_document, print_lines, say
 from cli.work.signals import run_until_signal
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.simulation.campaign import (
+    SEEDS_MAX,
     VALIDATORS_MAX,
     VALIDATORS_MIN,
     Campaign,
@@ -51,6 +52,8 @@ class SimulateChoices:
 def run(choices: SimulateChoices) -> int:
     """Run the seeds; exit 1 when one is not sound."""
     first, end = _range_of(choices.seeds)
+    if choices.level is not LevelChoice.NODES and (choices.trace or choices.faults != "all"):
+        raise UsageError("--trace and --faults are for whole nodes: --level nodes")
     if choices.level is LevelChoice.WITHHOLDING:
         return _withholding(choices, range(first, end))
     plan = CampaignPlan(
@@ -66,8 +69,6 @@ def run(choices: SimulateChoices) -> int:
         cores() if choices.jobs is None else choices.jobs,
     )
     verify_campaign(plan)
-    if choices.level is not LevelChoice.NODES and (choices.trace or choices.faults != "all"):
-        raise UsageError("--trace and --faults are for whole nodes: --level nodes")
     if choices.trace is not None:
         return _replay(plan, choices.trace, json_output=choices.json_output)
     teller = _tell_nothing if choices.json_output else _teller(plan)
@@ -88,8 +89,10 @@ def _withholding(choices: SimulateChoices, seeds: range) -> int:
     least, most = VALIDATORS_MIN, VALIDATORS_MAX
     if not least <= choices.validators <= most:
         raise ConfigurationError(f"--validators {choices.validators}: choose {least} to {most}")
-    if not seeds:
+    if not 0 < len(seeds) <= SEEDS_MAX:
         raise ConfigurationError(f"--seeds {choices.seeds}: an ascending range from 0")
+    if choices.jobs is not None:
+        raise UsageError("--jobs: what withheld reveals gain is measured in one process")
     document = measure_all(choices.validators, seeds)
     if choices.json_output:
         print_document(document)

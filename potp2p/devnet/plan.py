@@ -1,5 +1,6 @@
 """What a local network is asked to be."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,14 +52,16 @@ def parse_adversaries(texts: Sequence[str]) -> tuple[tuple[Kind, int], ...]:
     for text in texts:
         name, equals, number = text.partition("=")
         kind = parse_kind(name)
-        if equals and not (number.isascii() and number.isdigit() and int(number)):
-            raise ConfigurationError(f"--adversary {text}: write KIND=COUNT, COUNT from 1")
+        if equals and re.fullmatch(r"[1-9][0-9]{0,8}", number) is None:
+            raise ConfigurationError(
+                f"--adversary {kind}={number[:20]}: write KIND=COUNT, COUNT from 1"
+            )
         counts[kind] = counts.get(kind, 0) + (int(number) if equals else 1)
     return tuple(counts.items())
 
 
 def verify_adversaries(plan: Plan) -> None:
-    """Refuse more liars among the validators than a committee can bear, or too many miners."""
+    """Refuse more liars among the validators than a committee can bear, or too many of others."""
     seats = sum(count for kind, count in plan.adversaries if Place.SEAT in parts_of(kind))
     bearable = (plan.validators - 1) // 3
     if seats > bearable:
@@ -71,6 +74,9 @@ def verify_adversaries(plan: Plan) -> None:
     )
     if miners > DEVNET_MINERS_MAX:
         raise ConfigurationError(f"--adversary: {miners} miners, at most {DEVNET_MINERS_MAX}")
+    for kind, count in plan.adversaries:
+        if not parts_of(kind) and count > 1:
+            raise ConfigurationError(f"--adversary {kind}={count}: a network has one such client")
 
 
 def verify_plan(plan: Plan) -> None:

@@ -97,6 +97,8 @@ def test_nodes_find_their_files(plan: Plan) -> None:
         (("lazy-auditor=2",), "--adversary: 2 of 4 validators would cheat; .* bears 1"),
         (("lazy-auditor", "colluding-pair"), "--adversary: 2 of 4 validators would cheat"),
         (("copier=1000",), "--adversary: 1003 miners, at most"),
+        (("copier=" + "9" * 5000,), "--adversary copier=9{20}: write KIND=COUNT"),
+        (("data-withholding-client=100000000",), "a network has one such client"),
     ],
 )
 def test_adversaries_that_cannot_be_are_refused_in_one_line(
