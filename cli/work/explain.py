@@ -17,10 +17,18 @@ from potp2p.client.contributions import (
 )
 from potp2p.foundation.amounts import format_amount
 from potp2p.foundation.types import AccountId
-from potp2p.observability.outcomes import address, finding, outcome_of, report, steps_of
+from potp2p.observability.outcomes import (
+    address,
+    finding,
+    outcome_for,
+    outcome_of,
+    report,
+    steps_of,
+)
 from potp2p.protocol.ledger.audit_records import ChallengeRecord, Penalty
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, ReportLine
 from potp2p.protocol.ledger.records import Claim
+from potp2p.protocol.ledger.round_records import Fine
 
 SCHEMA: Final = "potp2p.contribution/1"
 
@@ -51,7 +59,7 @@ def explain_miner(access: Access, text: str | None, last: int, *, json_output: b
         print_document({"schema": "potp2p.contributions/1", "contributions": documents})
         return
     for each in rows:
-        print_lines(f"{each.place}  {outcome_of(each.receipt).text}")
+        print_lines(f"{each.place}  {outcome_for(each.receipt, account).text}")
     if not rows:
         say("no contribution of this miner is open, and no peer lists a settled one")
     elif any(each.is_settled for each in rows):
@@ -102,6 +110,7 @@ def contribution_document(found: Explained) -> Document:
         "paid": format_amount(receipt.paid),
         "kept_as_bond": format_amount(receipt.bonded),
         "slashed": format_amount(_slashed(receipt.audit)),
+        "fines": [_fine(each) for each in receipt.fines],
         "score": receipt.score,
         "weight": format_amount(receipt.weight),
         "leased_height": receipt.started,
@@ -122,6 +131,10 @@ def contribution_document(found: Explained) -> Document:
 
 def _slashed(audit: AuditReceipt | None) -> int:
     return 0 if audit is None or audit.penalty is None else audit.penalty.taken
+
+
+def _fine(fine: Fine) -> Document:
+    return {"miner": address(fine.miner), "amount": format_amount(fine.amount)}
 
 
 def _claim(claim: Claim) -> Document:

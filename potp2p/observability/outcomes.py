@@ -18,6 +18,7 @@ from potp2p.protocol.ledger.audit_records import (
 )
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReportLine
 from potp2p.protocol.ledger.records import LeaseStatus
+from potp2p.protocol.ledger.round_records import Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 
 PPM: Final = 1_000_000
@@ -57,7 +58,7 @@ class Outcome:
     """How it ended, or what it waits for: a stable code and one line."""
 
     code: str
-    """paid, not_paid, slashed or open."""
+    """paid, not_paid, fined, slashed or open."""
     text: str
 
 
@@ -75,6 +76,8 @@ def outcome_of(receipt: Receipt) -> Outcome:
         case LeaseStatus.MISSED:
             return Outcome("not_paid", f"not paid: {_why_missed(receipt)}")
         case LeaseStatus.VOID:
+        case LeaseStatus.MISSED if receipt.fined is not None:
+            return _fined(receipt, receipt.fined)
             return Outcome("not_paid", f"not paid and not slashed: {_why_void(receipt)}")
         case LeaseStatus.REJECTED:
             return _rejected(receipt)
@@ -88,6 +91,21 @@ def outcome_of(receipt: Receipt) -> Outcome:
 def _why_missed(receipt: Receipt) -> str:
     if receipt.claim is None:
         return "no claim came in time"
+def outcome_for(receipt: Receipt, account: AccountId) -> Outcome:
+    """Return what matters to one of those who claimed the lease, where another's claim won it."""
+    for fine in receipt.fines:
+        if account_of(fine.miner) == account:
+            return _fined(receipt, fine)
+    return outcome_of(receipt)
+
+
+def _fined(receipt: Receipt, fine: Fine) -> Outcome:
+    cost = f"fined {pot(fine.amount)}" if fine.amount else "not paid, with no bond left to fine"
+    needed = weak_quorum(receipt.judges)
+    own = _why_missed(receipt) if fine.miner == receipt.miner else f"fewer than {needed} attested"
+    return Outcome("fined" if fine.amount else "not_paid", f"{cost}: it claimed, and {own}")
+
+
     needed = weak_quorum(receipt.judges)
     if receipt.attested >= needed:
         return "the miner was banned before the set was fixed"
@@ -178,6 +196,8 @@ def steps_of(receipt: Receipt) -> Iterator[Step]:
     if receipt.score:
         yield Step(None, f"score {receipt.score}, lottery weight {pot(receipt.weight)}")
     if receipt.audit is not None:
+    for fine in receipt.fines:
+        yield Step(receipt.fixed, _fine(fine))
         yield from _audit_steps(receipt, receipt.audit)
     elif receipt.probability:
         yield Step(None, f"not drawn for an audit, whose probability was {share(receipt)}")
@@ -190,6 +210,13 @@ def _audit_steps(receipt: Receipt, audit: AuditReceipt) -> Iterator[Step]:
     yield Step(audit.drawn, f"audited: {REASONS[audit.reason]}{chance}")
     for line in audit.auditors:
         yield Step(None, f"auditor {address(line.auditor)}: {report(line)}")
+def _fine(fine: Fine) -> str:
+    who = f"{address(fine.miner)}, which claimed and whose payload was not attested"
+    if not fine.amount:
+        return f"no bond was left to fine of {who}"
+    return f"fined {pot(fine.amount)}, burned: {who}"
+
+
     if audit.revealed or audit.escalated:
         word = "opened its trace" if audit.opened else "did not open its trace"
         if audit.opened or audit.phase is AuditPhase.FINAL:

@@ -152,7 +152,7 @@ class OutcomeLine:
     round: int
     shard: int
     outcome: str
-    """paid, not_paid, slashed or open."""
+    """paid, not_paid, fined, slashed or open."""
     reason: str
     height: int | None
     """Of the settlement."""

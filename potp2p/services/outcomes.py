@@ -11,8 +11,9 @@ from potp2p.foundation.limits import (
     STATUS_UNDER_AUDIT_MAX,
 )
 from potp2p.foundation.types import GENESIS_HEIGHT, Height, NodeId
-from potp2p.observability.outcomes import outcome_of
+from potp2p.observability.outcomes import outcome_for
 from potp2p.observability.status import OutcomeLine
+from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_duties import audit_duties
 from potp2p.protocol.ledger.lease_story import story_of
 from potp2p.protocol.ledger.receipt_records import Receipt
@@ -46,14 +47,14 @@ class OwnOutcomes:
                 # A receipt names its miner in full: most are told apart without being read.
                 if encoded.find(self.node) >= 0:
                     receipt = decode_own(Receipt, encoded, bytes_max=RECEIPT_BYTES_MAX)
-                    if receipt.miner == self.node:
-                        self._settled.append(_line(receipt))
+                    if receipt.miner == self.node or receipt.fined_of(self.node) is not None:
+                        self._settled.append(_line(receipt, self.node))
         self._searched = head
         return tuple(self._settled)
 
     def under_audit(self) -> tuple[OutcomeLine, ...]:
-        """Return this node's contributions whose round is open and that are, or were, audited."""
-        found = [_line(receipt) for receipt in self._open(self.chain.state())]
+        """Return this node's contributions in open rounds that are or were audited, or fined."""
+        found = [_line(receipt, self.node) for receipt in self._open(self.chain.state())]
         return tuple(found[:STATUS_UNDER_AUDIT_MAX])
 
     def asked(self) -> int:
@@ -72,13 +73,13 @@ class OwnOutcomes:
                         continue
                     place = (task_id, round_, row.shard)
                     lease, audit = state.find_lease(*place), state.find_audit(*place)
-                    ended = lease is not None and lease.status in _ENDED
+                    ended = lease is not None and (lease.status in _ENDED or bool(lease.fines))
                     if lease is not None and (audit is not None or ended):
                         yield story_of(place, task.rules, record, lease, audit, judges)
 
 
-def _line(receipt: Receipt) -> OutcomeLine:
-    outcome = outcome_of(receipt)
+def _line(receipt: Receipt, node: NodeId) -> OutcomeLine:
+    outcome = outcome_for(receipt, account_of(node))
     return OutcomeLine(
         task=receipt.task.hex(),
         round=receipt.round,

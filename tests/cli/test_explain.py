@@ -27,6 +27,7 @@ def test_the_keys_of_a_contribution_stay() -> None:
         "claim",
         "contribution",
         "dropped",
+        "fines",
         "fixed_height",
         "flagged",
         "judges",

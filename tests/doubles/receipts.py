@@ -58,6 +58,7 @@ PAID = Receipt(
     flagged=False,
     dropped=False,
     claim=CLAIM,
+    fines=(),
     audit=None,
     height=Height(512),
 )

@@ -10,7 +10,8 @@ from potp2p.foundation.types import (
     Amount,
     Height,
 )
-from potp2p.observability.outcomes import outcome_of, steps_of
+from potp2p.observability.outcomes import outcome_for, outcome_of, steps_of
+from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import (
     AuditPhase,
     AuditReason,
@@ -21,11 +22,13 @@ from potp2p.protocol.ledger.audit_records import (
 )
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import LeaseStatus
+from potp2p.protocol.ledger.round_records import Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 from tests.doubles.receipts import (
     AUDITOR,
     CLAIM,
     FAILED,
+    MINER,
     MISSED,
     OTHER,
     PAID,
@@ -36,6 +39,8 @@ from tests.doubles.receipts import (
     audit,
     line,
 )
+
+UNSERVED = replace(MISSED, attested=1)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +88,22 @@ from tests.doubles.receipts import (
             "slashed 20 POT and banned: distance over all parameters 4.1 %, tolerance 0.1 %",
         ),
         (
+            replace(UNSERVED, fines=(Fine(MINER, Amount(POT // 4)),)),
+            "fined",
+            "fined 0.25 POT: it claimed, and 1 of 4 validators attested the payload, 2 were needed",
+        ),
+        (
+            replace(UNSERVED, fines=(Fine(MINER, Amount(0)),)),
+            "not_paid",
+            "not paid, with no bond left to fine: it claimed, and 1 of 4 validators attested the "
+            "payload, 2 were needed",
+        ),
+        (
+            replace(PAID, fines=(Fine(AUDITOR, Amount(POT // 4)),)),
+            "paid",
+            "paid 1 POT at height 512",
+        ),
+        (
             replace(REJECTED, audit=SILENT),
             "slashed",
             "banned, with nothing left to slash: the trace was not opened in time, asked for at "
@@ -101,6 +122,16 @@ from tests.doubles.receipts import (
 def test_every_end_has_its_reason(receipt: Receipt, code: str, text: str) -> None:
     outcome = outcome_of(receipt)
     assert (outcome.code, outcome.text) == (code, text)
+
+
+def test_a_claim_beside_the_winning_one_has_an_outcome_of_its_own() -> None:
+    receipt = replace(PAID, fines=(Fine(OTHER, Amount(POT // 4)),))
+    beaten = outcome_for(receipt, account_of(OTHER))
+    assert beaten.code == "fined"
+    assert beaten.text == "fined 0.25 POT: it claimed, and fewer than 2 attested"
+    assert outcome_for(receipt, account_of(MINER)) == outcome_of(receipt)
+    steps = [step.text for step in steps_of(receipt) if step.height == receipt.fixed]
+    assert steps[1].startswith("fined 0.25 POT, burned: ")
 
 
 def waiting() -> Iterator[tuple[Receipt, str]]:

@@ -12,6 +12,13 @@ base rate and the least bond keep this for leases of `lease_pay`; for dearer one
 p_i to 2R / (R + B), which is the same inequality solved for p. A miner that cheats on k leases at
 once gains at most k R (1 - p/2)^k and is caught the more surely, so k = 1 is its best case.
 
+Who claims and serves no payload is never in a set, so that no audit catches it; each such claim is
+fined. What it may still earn is by auditing others honestly: all auditors together share a of a
+lease's price, of which a part c goes to who found the round's result, and the miner m. By a fine of
+the part u of a miner's pay it loses where its part of the audits is no larger than that of others:
+
+    u > a (1 - c) / m
+
 Whoever is below the least bond is audited every time and keeps its pay as bond, so that it loses
 with its first conviction all that it was ever paid.
 """
@@ -75,6 +82,7 @@ def strategies(money: MoneyParameters, training: TrainingParameters) -> tuple[St
             "accusing the honest",
             (2 * worth - (alone - 1) * money.auditor_slash) // alone,
         ),
+        Strategy("claiming and not serving", _unserved(money)),
         Strategy("a false challenge", -JUDGES_MIN * worth),
         # Half of a slash is always burned: a league loses that much by convicting its own.
         Strategy("accusing oneself", -(bond // 2)),
@@ -93,3 +101,12 @@ def worth_of(money: MoneyParameters, training: TrainingParameters) -> int:
 def _caught(stake: int, bond: int, rate: int) -> int:
     """Return (1 - p/2) R - (p/2) B, rounded up: a fraction of a unit is a gain."""
     return -((bond * rate - stake * (2 * PPM - rate)) // (2 * PPM))
+
+
+def _unserved(money: MoneyParameters) -> int:
+    """Return what auditing pays for each lease of the usual pay, less the fine; rounded up."""
+    if not money.miners_share:
+        return 0
+    audits = money.lease_pay * money.auditors_share * (PPM - money.result_share)
+    fine = money.lease_pay * money.unserved_fine * money.miners_share
+    return -((fine - audits) // (PPM * money.miners_share))

@@ -39,6 +39,18 @@ as a judge. An audit is worth no more than the lease that it repeats. The accuse
 has: a conviction would take all of it. A bond outlasts the longest of these paths (audit_reach.py),
 which on a devnet takes more than four epochs.
 
+Fines (fines.py, round_sets.py). A claim that stands when its set is fixed, and that f + 1 judges
+did not attest, costs its miner a part of what the lease would have paid (genesis: unserved_fine),
+besides the lease, its rate and `live`. Each claim is fined once, whoever made it: the holder's, a
+stand-in's, also where the other's won the shard. It comes out of the bond, what unbonds after it,
+and is burned whole, by no task: neither client nor judges gain by a claim that fails. Pay that is
+open is not touched, since nobody knows yet what it will be; it fills the bond again, and until then
+the miner is a newcomer, and no auditor. Who has no bond loses the lease alone: a fresh key costs as
+little. A payload that was dropped, flagged or rejected was served: no fine. What costs an honest
+miner one is an uplink so slow that the whole attest window is too short, or a payload that fails
+the checks before attestation; f judges that lie do not suffice, and where no claim of a round was
+attested nobody is fined: then nobody looked.
+
 Fees and lanes (batch.py, lane.py, incentives/fees.py). The base fee follows whichever is scarcer of
 the paid lane's bytes and transactions, and a network with a floor of zero has none. What it burns
 buys no weight: else whoever pays himself would win blocks with it. Unbonding is free of it: who has

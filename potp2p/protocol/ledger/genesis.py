@@ -138,6 +138,7 @@ def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (shares == PPM, f"shares add up to {shares} ppm"),
         (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
         (money.slash_share <= PPM, "slash beyond the bond"),
+        (money.unserved_fine <= PPM, "claims fined by more than a lease pays"),
         (money.result_share <= PPM, "results cost more than the auditors' share"),
         (money.validator_bond > 0, "seats without a bond"),
         (money.base_fee_floor <= BASE_FEE_MAX, "bytes dearer than any price"),
@@ -255,6 +256,7 @@ DEVNET_MONEY: Final = MoneyParameters(
     slash_share=PartsPerMillion(PPM),
     auditor_slash=Amount(20 * POT),
     lease_pay=Amount(1 * POT),
+    unserved_fine=PartsPerMillion(300_000),
     ban_blocks=2_000,
     base_fee_floor=Amount(1_000),
 )

@@ -57,6 +57,7 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
 
 
 def _attested(record: RoundRecord, shard: ShardIndex) -> int:
+        fines=lease.fines,
     """Count who attested the claim of a lease; a settlement asks for each of a thousand."""
     place = bisect_left(record.leases, shard, key=lambda row: row.shard)
     byte, bit = divmod(place, 8)

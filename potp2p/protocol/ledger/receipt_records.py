@@ -13,7 +13,8 @@ from potp2p.protocol.ledger.audit_records import (
     Escalation,
     Penalty,
 )
-from potp2p.protocol.ledger.records import Claim, LeaseStatus
+from potp2p.protocol.ledger.records import FINES_MAX, Claim, LeaseStatus
+from potp2p.protocol.ledger.round_records import Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 from potp2p.protocol.wire.fields import (
     AmountField,
@@ -116,3 +117,19 @@ class Receipt:
     audit: AuditReceipt | None
     height: HeightField
     """Of the settlement; zero while the round is open."""
+    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)]
+    """Of claims for it that were not attested: its own, and of who stood in or was to."""
+
+    @property
+    def claimants(self) -> frozenset[NodeId]:
+        """Return its miner, and who else was fined for a claim."""
+        return frozenset({self.miner, *(each.miner for each in self.fines)})
+
+    @property
+    def fined(self) -> Fine | None:
+        """Return what its own miner was fined, if it was."""
+        return self.fined_of(self.miner)
+
+    def fined_of(self, node: NodeId) -> Fine | None:
+        """Return what a claim of this node for the lease was fined, if it was."""
+        return next((each for each in self.fines if each.miner == node), None)

@@ -13,7 +13,13 @@ from potp2p.foundation.limits import (
     VALIDATORS_MAX,
 )
 from potp2p.foundation.types import Amount, Digest
-from potp2p.protocol.ledger.round_records import Attestation, LeaseRow, ResultBond, ResultVote
+from potp2p.protocol.ledger.round_records import (
+    Attestation,
+    Fine,
+    LeaseRow,
+    ResultBond,
+    ResultVote,
+)
 from potp2p.protocol.ledger.seat_records import Barred, Seat
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.fields import (
@@ -43,6 +49,8 @@ DUE_MAX: int = 2_000
 """Unbondings that may end at one height: as many as a block can ask for."""
 UNBONDINGS_MAX: int = 16
 """Unbondings that one account may have asked for."""
+FINES_MAX: int = 2
+"""Claims that one shard may have in a round: its holder's and a stand-in's."""
 RELATED_MAX: int = 6
 """Account, payout and sponsor of a miner and of its client."""
 ROUNDS_OPEN_MAX: int = 64
@@ -375,6 +383,8 @@ class LeaseRecord:
     """
     Whom its miner and its client acted for as its set was fixed, ascending: none of them audits it.
 
+    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)] = ()
+    """Of its claims that were not attested, in the order of bitmaps."""
     Asked as late as the draw, a miner that knows the beacon could name one auditor after another
     as its payout, until those that are left suit it.
     """

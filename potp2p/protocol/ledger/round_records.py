@@ -5,6 +5,7 @@ from typing import Annotated
 
 from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import (
+    AmountField,
     BlobField,
     DigestField,
     LossField,
@@ -20,6 +21,16 @@ class LeaseRow:
 
     shard: ShardField
     miner: NodeField
+
+
+@dataclass(frozen=True, slots=True)
+class Fine:
+    """What a claim cost whose payload too few validators could have."""
+
+    miner: NodeField
+    """Who claimed: the lease's holder, or who stood in for it."""
+    amount: AmountField
+    """Taken of its bond and burned; zero where nothing was left of it."""
 
 
 @dataclass(frozen=True, slots=True)

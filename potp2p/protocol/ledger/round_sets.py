@@ -1,4 +1,9 @@
-"""The set of a round: which claims are in it, and what keeping or missing a lease does."""
+"""
+The set of a round: which claims are in it, and what keeping or missing a lease does.
+
+A claim that stands and is not attested costs its miner a fine: whoever claims says that the payload
+is there to be fetched, and it would cost nothing to keep everybody waiting for one that is not.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -8,9 +13,10 @@ from potp2p.foundation.types import NodeId, Round, TaskId
 from potp2p.protocol.ledger.audits import cover
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.contributions import bitmap_of, bits_of
+from potp2p.protocol.ledger.fines import fine_unserved
 from potp2p.protocol.ledger.miners import book_round, close_leases, is_banned
 from potp2p.protocol.ledger.records import Claim, LeaseRecord, LeaseStatus, RoundPhase, RoundRecord
-from potp2p.protocol.ledger.round_records import Attestation, LeaseRow
+from potp2p.protocol.ledger.round_records import Attestation, Fine, LeaseRow
 from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 
@@ -54,6 +60,7 @@ def fix_set(state: State, context: BlockContext, task_id: TaskId, round_: Round)
             lease = replace(lease, status=LeaseStatus.MISSED)
         state.put_lease(task_id, round_, row.shard, lease)
     state.put_task(task_id, replace(task, passes=tuple(passes)))
+    _fine(state, context, task_id, round_, entries)
     _book_miners(state, context, task_id, record, entries)
     gone = {row.miner for row in record.leases} | {each.miner for each in record.stand_ins}
     close_leases(state, gone - {row.miner for row in rows})
@@ -74,6 +81,29 @@ def fix_set(state: State, context: BlockContext, task_id: TaskId, round_: Round)
 
 def _accepted(lease: LeaseRecord, entry: _Entry) -> LeaseRecord:
     return replace(lease, miner=entry.miner, claim=entry.claim, status=LeaseStatus.ACCEPTED)
+
+
+def _fine(
+    state: State,
+    context: BlockContext,
+    task_id: TaskId,
+    round_: Round,
+    entries: tuple[_Entry, ...],
+) -> None:
+    """
+    Fine each claim that was not attested, once, whoever made it.
+
+    Where no claim of the round was, nobody is fined: then it is the judges that did not look.
+    """
+    if not any(each.attested for each in entries):
+        return
+    shards = [row.shard for row in state.round(task_id, round_).leases]
+    for each in entries:
+        if not each.attested:
+            place = (task_id, round_, shards[each.row])
+            lease = state.lease(*place)
+            fine = Fine(each.miner, fine_unserved(state, context, task_id, each.miner))
+            state.put_lease(*place, replace(lease, fines=(*lease.fines, fine)))
 
 
 def _entries(

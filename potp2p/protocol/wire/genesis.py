@@ -59,6 +59,8 @@ class MoneyParameters:
     """What a report that contradicts the final verdict costs, a validator too."""
     lease_pay: AmountField
     """Pay of a lease that the miner bond covers at the base rate; dearer ones are audited more."""
+    unserved_fine: PpmField
+    """Part of what a lease pays that a claim costs whose payload was not attested; burned."""
     ban_blocks: CountField
     base_fee_floor: AmountField
     """Least price per byte of a paid transaction, and the first one; zero: there is none."""

@@ -27,10 +27,12 @@ def with_training(**changes: object) -> Genesis:
 
 def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
     gains = {each.name: each.gain for each in strategies(DEVNET_MONEY, DEVNET_TRAINING)}
-    assert len(gains) == 7
+    assert len(gains) == 8
     assert all(gain < 0 for gain in gains.values()), gains
     # (1 - 0.06) x 1 - 0.06 x 20 = -0.26 POT
     assert gains["training nothing"] == -POT * 26 // 100
+    # 0.2 x 0.9 / 0.75 - 0.3 = -0.06 POT
+    assert gains["claiming and not serving"] == -POT * 6 // 100
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,9 @@ def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
         ),
         (with_money(miner_bond=Amount(0), auditor_slash=Amount(0)), "miners without a bond"),
         (with_money(lease_pay=Amount(0)), "leases without pay"),
+        (with_money(unserved_fine=PartsPerMillion(240_000)), "claiming and not serving earns 0"),
+        (with_money(unserved_fine=PartsPerMillion(0)), "claiming and not serving"),
+        (with_money(unserved_fine=PartsPerMillion(PPM + 1)), "fined by more than a lease pays"),
         (with_money(auditor_slash=Amount(21 * POT)), "more than they bond"),
     ],
 )
