@@ -6,7 +6,7 @@ from typing import Final, assert_never
 
 from potp2p.foundation.amounts import CURRENCY, format_amount
 from potp2p.foundation.committee import weak_quorum
-from potp2p.foundation.types import NodeId
+from potp2p.foundation.types import AccountId, NodeId
 from potp2p.protocol.crypto.identity import account_of, encode_address
 from potp2p.protocol.ledger.audit_records import (
     AuditPhase,
@@ -73,11 +73,11 @@ class Step:
 def outcome_of(receipt: Receipt) -> Outcome:
     """Return the one line that matters."""
     match receipt.status:
+        case LeaseStatus.MISSED if receipt.fined is not None:
+            return _fined(receipt, receipt.fined)
         case LeaseStatus.MISSED:
             return Outcome("not_paid", f"not paid: {_why_missed(receipt)}")
         case LeaseStatus.VOID:
-        case LeaseStatus.MISSED if receipt.fined is not None:
-            return _fined(receipt, receipt.fined)
             return Outcome("not_paid", f"not paid and not slashed: {_why_void(receipt)}")
         case LeaseStatus.REJECTED:
             return _rejected(receipt)
@@ -88,9 +88,6 @@ def outcome_of(receipt: Receipt) -> Outcome:
             return Outcome("open", f"open: {_what_is_awaited(receipt)}")
 
 
-def _why_missed(receipt: Receipt) -> str:
-    if receipt.claim is None:
-        return "no claim came in time"
 def outcome_for(receipt: Receipt, account: AccountId) -> Outcome:
     """Return what matters to one of those who claimed the lease, where another's claim won it."""
     for fine in receipt.fines:
@@ -106,6 +103,9 @@ def _fined(receipt: Receipt, fine: Fine) -> Outcome:
     return Outcome("fined" if fine.amount else "not_paid", f"{cost}: it claimed, and {own}")
 
 
+def _why_missed(receipt: Receipt) -> str:
+    if receipt.claim is None:
+        return "no claim came in time"
     needed = weak_quorum(receipt.judges)
     if receipt.attested >= needed:
         return "the miner was banned before the set was fixed"
@@ -191,13 +191,13 @@ def steps_of(receipt: Receipt) -> Iterator[Step]:
         inside = receipt.status is not LeaseStatus.MISSED
         place = "in the round's set" if inside else "not in the round's set"
         yield Step(receipt.fixed, f"{_attested(receipt)}: {place}")
+    for fine in receipt.fines:
+        yield Step(receipt.fixed, _fine(fine))
     if receipt.dropped:
         yield Step(None, "taken out of the set: it repeats an earlier payload")
     if receipt.score:
         yield Step(None, f"score {receipt.score}, lottery weight {pot(receipt.weight)}")
     if receipt.audit is not None:
-    for fine in receipt.fines:
-        yield Step(receipt.fixed, _fine(fine))
         yield from _audit_steps(receipt, receipt.audit)
     elif receipt.probability:
         yield Step(None, f"not drawn for an audit, whose probability was {share(receipt)}")
@@ -205,11 +205,6 @@ def steps_of(receipt: Receipt) -> Iterator[Step]:
         yield Step(receipt.height, f"settled: {outcome_of(receipt).text}")
 
 
-def _audit_steps(receipt: Receipt, audit: AuditReceipt) -> Iterator[Step]:
-    chance = f" ({share(receipt)})" if audit.reason is AuditReason.DRAWN else ""
-    yield Step(audit.drawn, f"audited: {REASONS[audit.reason]}{chance}")
-    for line in audit.auditors:
-        yield Step(None, f"auditor {address(line.auditor)}: {report(line)}")
 def _fine(fine: Fine) -> str:
     who = f"{address(fine.miner)}, which claimed and whose payload was not attested"
     if not fine.amount:
@@ -217,6 +212,11 @@ def _fine(fine: Fine) -> str:
     return f"fined {pot(fine.amount)}, burned: {who}"
 
 
+def _audit_steps(receipt: Receipt, audit: AuditReceipt) -> Iterator[Step]:
+    chance = f" ({share(receipt)})" if audit.reason is AuditReason.DRAWN else ""
+    yield Step(audit.drawn, f"audited: {REASONS[audit.reason]}{chance}")
+    for line in audit.auditors:
+        yield Step(None, f"auditor {address(line.auditor)}: {report(line)}")
     if audit.revealed or audit.escalated:
         word = "opened its trace" if audit.opened else "did not open its trace"
         if audit.opened or audit.phase is AuditPhase.FINAL:

@@ -51,13 +51,13 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
         flagged=shard in record.flagged,
         dropped=shard in record.dropped,
         claim=lease.claim,
+        fines=lease.fines,
         audit=None if audit is None else _audit(audit, lease, rules),
         height=Height(0),
     )
 
 
 def _attested(record: RoundRecord, shard: ShardIndex) -> int:
-        fines=lease.fines,
     """Count who attested the claim of a lease; a settlement asks for each of a thousand."""
     place = bisect_left(record.leases, shard, key=lambda row: row.shard)
     byte, bit = divmod(place, 8)

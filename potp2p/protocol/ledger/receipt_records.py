@@ -5,6 +5,7 @@ from enum import IntEnum, unique
 from typing import Annotated
 
 from potp2p.foundation.limits import VALIDATORS_MAX
+from potp2p.foundation.types import NodeId
 from potp2p.protocol.ledger.audit_records import (
     AuditPhase,
     AuditReason,
@@ -114,11 +115,11 @@ class Receipt:
     flagged: bool
     dropped: bool
     claim: Claim | None
+    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)]
+    """Of claims for it that were not attested: its own, and of who stood in or was to."""
     audit: AuditReceipt | None
     height: HeightField
     """Of the settlement; zero while the round is open."""
-    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)]
-    """Of claims for it that were not attested: its own, and of who stood in or was to."""
 
     @property
     def claimants(self) -> frozenset[NodeId]:

@@ -379,12 +379,12 @@ class LeaseRecord:
     """An audit was drawn for it, or a challenge called for one."""
     probability: PpmField
     """Of its audit, as it was when its set was fixed; zero before."""
+    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)] = ()
+    """Of its claims that were not attested, in the order of bitmaps."""
     related: Annotated[tuple[AccountField, ...], Many(RELATED_MAX)] = ()
     """
     Whom its miner and its client acted for as its set was fixed, ascending: none of them audits it.
 
-    fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)] = ()
-    """Of its claims that were not attested, in the order of bitmaps."""
     Asked as late as the draw, a miner that knows the beacon could name one auditor after another
     as its payout, until those that are left suit it.
     """
