@@ -3,7 +3,9 @@ Challenges: anyone bonded, the accused too, may dispute a ruling once and have a
 
 A challenge stakes the price of all those replays out of its sender's free bond. If the judges
 uphold what stood, or find the opposite of what was expected, the stake pays them and the rest is
-burned; if they find no verdict, or another one, it is free again.
+burned; if they find another verdict it is free again. Where they find none in time the accused has
+its stake back, and whoever accused it loses it: else a client could dispute all that it should pay
+for, more than judges can replay, and have most of it void for nothing.
 """
 
 from dataclasses import replace
@@ -124,13 +126,13 @@ def settle_challenge(
     account = account_of(challenge.challenger)
     record = state.account(account)
     state.put_account(account, replace(record, locked=Amount(record.locked - challenge.stake)))
-    if verdict is None or not _is_lost(audit, challenge, verdict):
+    if not _is_lost(audit, challenge, verdict):
         return audit
     # Slashed for something else meanwhile, it may have less than it staked.
     left = slash_amount(state, account, challenge.stake)
     share = left // len(audit.judges)
     for each in audit.judges:
-        lied = is_lie(state, place, audit, each, verdict)
+        lied = verdict is not None and is_lie(state, place, audit, each, verdict)
         if each.report is not None and not lied:
             credit(state, payout_of(state, each.auditor), share)
             left -= share
@@ -138,7 +140,9 @@ def settle_challenge(
     return replace(audit, challenge=replace(challenge, lost=True))
 
 
-def _is_lost(audit: Audit, challenge: ChallengeRecord, verdict: Verdict) -> bool:
-    """Tell whether judges upheld what stood, or found the opposite of what was expected."""
+def _is_lost(audit: Audit, challenge: ChallengeRecord, verdict: Verdict | None) -> bool:
+    """Tell whether judges upheld what stood, or did not find that who was accused had cheated."""
+    if verdict is None:
+        return challenge.expects_fail
     stood = Verdict.PASS if audit.provisional is None else audit.provisional
     return verdict is stood or verdict is OPPOSITE[EXPECTED[challenge.expects_fail]]

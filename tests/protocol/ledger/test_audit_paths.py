@@ -412,15 +412,58 @@ def test_false_challenge_pays_the_judges_and_clears_the_accused() -> None:
     assert paid[place[2]] is ReceiptKind.PAID
 
 
-def test_challenge_that_no_judge_answers_costs_nothing() -> None:
+def test_accuser_whom_too_few_judges_answer_loses_its_stake_to_those_that_did() -> None:
     world, _, place = rarely_drawn()
     hunter = world.validators[3]
     world.block(world.free(hunter, Challenge(*place, expects_fail=True)))
-    world.silent = lambda _node, action: isinstance(action, AuditCommit | Challenge)
+    stake = audit_of(world, place).challenge.stake
+    first, *late = (each.node_id for each in world.validators)
+    before = [world.account(each).balance for each in world.validators]
+    burned = world.state.chain().burned
+    world.silent = lambda node, action: (
+        isinstance(action, Challenge) or (isinstance(action, AuditCommit) and node in late)
+    )
     audit = until_closed(world, place)
-    assert audit.final is Verdict.VOID
-    assert not audit.challenge.lost
-    assert (world.account(hunter).bond, world.account(hunter).locked) == (SEAT_BOND, 0)
+    assert (audit.final, audit.challenge.lost) == (Verdict.VOID, True)
+    assert (world.account(hunter).bond, world.account(hunter).locked) == (SEAT_BOND - stake, 0)
+    gained = [
+        world.account(each).balance - old
+        for each, old in zip(world.validators, before, strict=True)
+    ]
+    assert audit.judges[0].auditor == first
+    assert gained == [stake // 4, 0, 0, 0]
+    assert world.state.chain().burned - burned == stake - stake // 4
+
+
+def test_accused_whom_no_judge_answers_has_its_stake_back() -> None:
+    world, task = drawn_world()
+    place = one_audit(world, task)
+    rig = rig_of(world, place)
+    world.silent = lambda node, action: node == rig.node_id and isinstance(action, RevealTrace)
+    until_phase(world, place, AuditPhase.COMMIT_ALL)
+    world.silent = lambda _node, action: isinstance(action, AuditCommit)
+    audit = until_closed(world, place)
+    assert (audit.final, audit.challenge.lost) == (Verdict.VOID, False)
+    assert (world.account(rig).bond, world.account(rig).locked) == (RIG_BOND, 0)
+
+
+def test_client_that_disputes_more_than_judges_can_replay_gains_nothing() -> None:
+    def wealth(*, disputes: bool) -> int:
+        world, task, _ = rarely_drawn()
+        world.block(world.paid(world.client, Bond(world.client.account, Amount(100 * POT))))
+        said = [
+            world.free(world.client, Challenge(task, Round(0), row.shard, expects_fail=True))
+            for row in world.state.round(task, Round(0)).leases
+        ]
+        world.silent = lambda _node, action: isinstance(action, AuditCommit | Challenge)
+        world.block(*(said if disputes else []), strict=False)
+        world.run_until(lambda: world.task(task).escrow == 0)
+        voided = sum(each.kind is ReceiptKind.VOID for each in world.receipts)
+        assert (voided == 6) is disputes
+        record = world.account(world.client)
+        return record.balance + record.bond
+
+    assert wealth(disputes=True) < wealth(disputes=False)
 
 
 def test_auditors_that_covered_for_a_cheat_are_slashed_once_somebody_challenges() -> None:
