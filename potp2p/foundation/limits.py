@@ -112,6 +112,8 @@ WORKER_RESTART_WINDOW_SECONDS: Final = 600
 """More restarts than this within the window mean that the device, not chance, is at fault."""
 WORKER_ATTEMPTS_MAX: Final = 3
 """Runs of one command: what ends a worker three times would end it again."""
+REPLAY_YIELDS_MAX: Final = 3
+"""Times that one replay leaves the device to training: it begins again, and has a deadline too."""
 WORKER_GIVE_UP_SECONDS: Final = 15
 """From Cancel to the end of the process: a step of a model worth sharing is far shorter."""
 INSPECT_SECONDS: Final = 60.0
@@ -357,3 +359,6 @@ PRESSED_BYTES_MAX: Final = REQUEST_BYTES_MAX // 2
 """Statements handed over again after one block."""
 
 assert PRESS_SECONDS_MIN < OWN_REFUSAL_SECONDS_MIN < REFUSAL_SECONDS_MIN
+
+TASK_SEARCH_HEIGHTS_MAX: Final = 10_000
+"""Blocks searched for the order of a task whose id was not given in full: some 150 requests."""

@@ -4,6 +4,10 @@ One worker process per device: started, fed, watched, restarted within a bound.
 A worker is ours but not trusted to live. Silence for longer than the stall limit counts as death;
 the command in hand runs again on the next process, a few times; a device that ends too often rests
 until the restart window has passed, and meanwhile its callers are told at once.
+
+Training is never held up by an audit: a replay in hand gives the device to whatever a round waits
+for at its next step, and begins again when the device is free. It does so a few times only: a node
+whose device is never free for long enough would else miss its audits, which costs it its bond.
 """
 
 import heapq
@@ -27,30 +31,12 @@ from potp2p.foundation.limits import (
     WORKER_START_SECONDS,
 )
 from potp2p.protocol.wire import schema
-from potp2p.training.commands import (
-    Aggregate,
-    Cancel,
-    CheckPayload,
-    Command,
-    CommandFrame,
-    Evaluate,
-    Inspect,
-    Replay,
-    Train,
-)
+from potp2p.training.commands import Cancel, Command, CommandFrame, Inspect
 from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame, Unfit
+from potp2p.workers.jobs import PRIORITIES, Job
 from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
 from potp2p.workers.process import Log, WorkerProcess, worker_command, worker_environment
 
-PRIORITIES: Final[dict[type, int]] = {
-    CheckPayload: 0,
-    Train: 1,
-    Aggregate: 1,
-    Evaluate: 2,
-    Inspect: 2,
-    Replay: 3,
-}
-"""Attesting and training have deadlines in a round; audits lag behind by design."""
 PAUSE_SECONDS_MAX: Final = 8.0
 COMMAND_BYTES_MAX: Final = FRAME_BYTES_MAX - 64
 """What a frame leaves for a command beside its number and kind."""
@@ -80,26 +66,6 @@ class Limits:
     """Before the second restart in a row; doubles up to `PAUSE_SECONDS_MAX`."""
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One caller's command on its way through a device."""
-
-    command: Command
-    progress: OnProgress | None
-    attempts: int = 0
-    report: Report | None = None
-    fault: OperatingError | None = None
-    abandoned: trio.Event = field(default_factory=trio.Event)
-    done: trio.Event = field(default_factory=trio.Event)
-
-    def finish(self, outcome: Report | OperatingError) -> None:
-        if isinstance(outcome, OperatingError):
-            self.fault = outcome
-        else:
-            self.report = outcome
-        self.done.set()
-
-
 @dataclass(slots=True)
 class _Device:
     """Queue and process of one device."""
@@ -113,23 +79,26 @@ class _Device:
     ready: Ready | None = None
     pid: int | None = None
     restarts: int = 0
-    busy: _Job | None = None
+    busy: Job | None = None
     last: Progress | None = None
     started_at: float = 0.0
-    _queue: list[tuple[int, int, _Job]] = field(default_factory=list[tuple[int, int, _Job]])
+    _queue: list[tuple[int, int, Job]] = field(default_factory=list[tuple[int, int, Job]])
     _arrivals: int = 0
     _arrived: trio.Event = field(default_factory=trio.Event)
     _number: int = 0
     _ended_at: deque[float] = field(default_factory=deque[float])
 
-    def push(self, job: _Job, priority: int) -> None:
+    def push(self, job: Job) -> None:
         if self.state is WorkerState.FAILED:
             raise OperatingError(f"worker {self.name} ended {self.restarts} times and rests")
         if len(self._queue) >= WORKER_QUEUE_MAX:
             raise OperatingError(f"worker {self.name} has {WORKER_QUEUE_MAX} commands waiting")
         self._arrivals += 1
-        heapq.heappush(self._queue, (priority, self._arrivals, job))
+        job.arrival = self._arrivals
+        heapq.heappush(self._queue, (job.priority, job.arrival, job))
         self._arrived.set()
+        if self.busy is not None and self.busy.give_way_to(job):
+            self.log(f"worker {self.name}: a replay gives way to {job.name}")
 
     async def run(self) -> NoReturn:
         """Keep one process running for this device; ends by cancellation."""
@@ -182,10 +151,20 @@ class _Device:
             self.state = WorkerState.IDLE
             job = self.busy or await self._next_job()
             self.busy, self.state = job, WorkerState.BUSY
-            job.finish(await self._converse(process, job))
+            outcome = await self._converse(process, job)
             self.busy, self.last = None, None
+            if isinstance(outcome, Failed) and job.is_giving_way():
+                self._put_back(job)
+            else:
+                job.finish(outcome)
 
-    async def _next_job(self) -> _Job:
+    def _put_back(self, job: Job) -> None:
+        """Let a replay that gave way begin again in its turn; that was no attempt of its own."""
+        job.stopped = trio.Event()
+        job.attempts -= 1
+        heapq.heappush(self._queue, (job.priority, job.arrival, job))
+
+    async def _next_job(self) -> Job:
         while True:
             while self._queue:
                 _, _, job = heapq.heappop(self._queue)
@@ -194,7 +173,7 @@ class _Device:
             self._arrived = trio.Event()
             await self._arrived.wait()
 
-    async def _converse(self, process: WorkerProcess, job: _Job) -> Report:
+    async def _converse(self, process: WorkerProcess, job: Job) -> Report:
         """Send a command and read reports until the final one."""
         self._number += 1
         number = self._number
@@ -207,7 +186,7 @@ class _Device:
         outcome = OperatingError(f"the worker did not give up within {seconds:g} s")
         async with trio.open_nursery() as nursery:
             scope = nursery.cancel_scope
-            nursery.start_soon(_cancel_when_abandoned, process, job, number, seconds, scope)
+            nursery.start_soon(_cancel_when_stopped, process, job, number, seconds, scope)
             # Kept out of the nursery's hands, which would wrap it in a group.
             try:
                 outcome = await self._final_report(process, job, number)
@@ -218,7 +197,7 @@ class _Device:
             raise outcome
         return outcome
 
-    async def _final_report(self, process: WorkerProcess, job: _Job, number: int) -> Report:
+    async def _final_report(self, process: WorkerProcess, job: Job, number: int) -> Report:
         while True:
             frame = await self._receive(process, self.limits.stall_seconds)
             if frame.number != number:
@@ -244,14 +223,17 @@ class _Device:
         job = self.busy
         if job is None or self.ready is None:
             return False
-        return isinstance(job.command, Inspect) or job.abandoned.is_set()
+        return isinstance(job.command, Inspect) or job.stopped.is_set()
 
     def _retry(self, fault: OperatingError) -> None:
         """Keep the command in hand for the next process, unless it has had its chances."""
         job = self.busy
         if job is None:
             return
-        if job.abandoned.is_set() or job.attempts >= self.limits.attempts_max:
+        if job.is_giving_way():
+            self._put_back(job)
+            self.busy = None
+        elif job.abandoned.is_set() or job.attempts >= self.limits.attempts_max:
             job.finish(OperatingError(f"worker {self.name}: {fault}"))
             self.busy = None
 
@@ -292,7 +274,7 @@ class _Device:
             pid=self.pid,
             restarts=self.restarts,
             state=self.state,
-            busy=type(self.busy.command).__name__.lower() if self.busy else None,
+            busy=self.busy.name if self.busy else None,
             queued=len(self._queue),
             step=last.step if last else None,
             steps=last.steps if last else None,
@@ -344,14 +326,13 @@ class Workers:
         """Carry out one command and return its final report; see `ports.Workers`."""
         if len(schema.encode(command)) > COMMAND_BYTES_MAX:
             raise OperatingError(f"{type(command).__name__} names too many files for one frame")
-        job = _Job(command, progress)
-        order = PRIORITIES[type(command)] if priority is None else priority
-        self._devices[device].push(job, order)
+        job = Job(command, progress, PRIORITIES[type(command)] if priority is None else priority)
+        self._devices[device].push(job)
         try:
             await job.done.wait()
         finally:
             # Cancelled or done: whoever works on it need not go on.
-            job.abandoned.set()
+            job.abandon()
         if job.fault is not None:
             raise job.fault
         assert job.report is not None
@@ -364,15 +345,17 @@ class Workers:
         return tuple(device.facts() for device in self._devices)
 
 
-async def _cancel_when_abandoned(
-    process: WorkerProcess, job: _Job, number: int, seconds: float, conversation: trio.CancelScope
+async def _cancel_when_stopped(
+    process: WorkerProcess, job: Job, number: int, seconds: float, conversation: trio.CancelScope
 ) -> None:
-    """Ask for an end of what nobody waits for, and end the conversation if none comes."""
-    await job.abandoned.wait()
+    """Ask for an end of what is not wanted now; end the conversation where nobody waits for one."""
+    await job.stopped.wait()
     try:
         await process.send(CommandFrame(number, Cancel(number)))
     except OperatingError:
         # The reader of reports meets the same end and deals with it.
         return
+    # What gives way need not hurry: a process that is ended for it takes longer to come back.
+    await job.abandoned.wait()
     await trio.sleep(seconds)
     conversation.cancel()
