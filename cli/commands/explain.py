@@ -12,7 +12,7 @@ ContributionName = Annotated[
     str,
     typer.Argument(
         metavar="TASK:ROUND:SHARD",
-        help="The contribution; the first digits of an open task's id are enough.",
+        help="The contribution; the first digits of the task's id are enough.",
     ),
 ]
 

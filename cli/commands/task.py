@@ -20,7 +20,7 @@ from cli.options import (
 
 application = typer.Typer(help="Orders for training.", no_args_is_help=True)
 
-TaskHex = Annotated[str, typer.Argument(metavar="TASK", help="Task id, 64 hex digits.")]
+TaskHex = Annotated[str, typer.Argument(metavar="TASK", help="Its id, or the first digits of it.")]
 
 
 @application.command("prepare")

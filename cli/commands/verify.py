@@ -48,9 +48,7 @@ def contribution(
 
 @application.command("task")
 def task(
-    name: Annotated[
-        str, typer.Argument(metavar="TASK", help="Its id; the first digits of an open one.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="TASK", help="Its id, or the first digits of it.")],
     rounds: Annotated[
         str | None,
         typer.Option(

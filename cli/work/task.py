@@ -14,9 +14,10 @@ from cli.work.fees import agree, read_fee
 from cli.work.identity import Access, client_of, wallet_key
 from potp2p.client.package import Package, load_package, prepare
 from potp2p.client.progress import OVER, TaskProgress, progress_of
+from potp2p.client.task_names import read_digits, task_of
 from potp2p.foundation.amounts import CURRENCY, format_amount, parse_amount
 from potp2p.foundation.errors import ConfigurationError, OperatingError
-from potp2p.foundation.types import Amount, BlobId, Digest, TaskId
+from potp2p.foundation.types import Amount, BlobId
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.scheduling.task_text import render
 from potp2p.protocol.wire.blocks import NO_DIGEST
@@ -24,7 +25,6 @@ from potp2p.protocol.wire.manifests import TASK_FILE
 from potp2p.protocol.wire.transactions import CancelTask, SubmitTask
 from potp2p.settings.task_file import read_task
 
-TASK_HEX_DIGITS: Final = 64
 _FINISHED: Final = TaskStatus.FINISHED.name.lower()
 
 Document = dict[str, object]
@@ -134,15 +134,15 @@ async def _submit(
 
 def watch_task(access: Access, text: str, *, json_output: bool) -> None:
     """Print progress until the task is over."""
-    last = trio.run(partial(_watch, access, read_task_id(text), json_output=json_output))
+    last = trio.run(partial(_watch, access, read_digits(text), json_output=json_output))
     if last.status != _FINISHED:
         raise OperatingError(f"task {last.task} ended: {last.status}")
 
 
-async def _watch(access: Access, task: TaskId, *, json_output: bool) -> TaskProgress:
+async def _watch(access: Access, digits: str, *, json_output: bool) -> TaskProgress:
     last: TaskProgress | None = None
     async with client_of(access) as client:
-        async for progress in client.progress(task):
+        async for progress in client.progress(await task_of(client, digits)):
             last = progress
             if json_output:
                 print_document(progress_document(progress))
@@ -173,7 +173,7 @@ def fetch_task(access: Access, text: str, out: Path, *, best: bool, json_output:
     """Write the model's files."""
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"{out} is not a folder")
-    document = trio.run(_fetch, access, read_task_id(text), out, best)
+    document = trio.run(_fetch, access, read_digits(text), out, best)
     if json_output:
         print_document(document)
     else:
@@ -181,9 +181,9 @@ def fetch_task(access: Access, text: str, out: Path, *, best: bool, json_output:
         say(f"checkpoint {document['checkpoint']} of round {document['round']}")
 
 
-async def _fetch(access: Access, task: TaskId, out: Path, best: bool) -> Document:
+async def _fetch(access: Access, digits: str, out: Path, best: bool) -> Document:
     async with client_of(access) as client:
-        model = await client.fetch_model(task, out, best=best)
+        model = await client.fetch_model(await task_of(client, digits), out, best=best)
     document: Document = {"schema": "potp2p.model/1", "folder": str(model.folder)}
     return {**document, "checkpoint": model.checkpoint, "round": model.round, "loss": model.loss}
 
@@ -214,10 +214,10 @@ def cancel_task(
     access: Access, text: str, fee_text: str | None, *, yes: bool, json_output: bool
 ) -> None:
     """Sign and send a cancellation."""
-    task, fee = read_task_id(text), read_fee(fee_text)
+    digits, fee = read_digits(text), read_fee(fee_text)
     secret = wallet_key(access)
     expect_answer(yes=yes)
-    document = trio.run(partial(_cancel, access, secret, task, fee, yes=yes))
+    document = trio.run(partial(_cancel, access, secret, digits, fee, yes=yes))
     if json_output:
         print_document(document)
     else:
@@ -225,9 +225,10 @@ def cancel_task(
 
 
 async def _cancel(
-    access: Access, secret: bytes, task: TaskId, given: Amount | None, *, yes: bool
+    access: Access, secret: bytes, digits: str, given: Amount | None, *, yes: bool
 ) -> Document:
     async with client_of(access, secret) as client:
+        task = await task_of(client, digits)
         record = await client.task(task)
         if record.client != client.keys.node_id:
             raise Declined(f"task {task.hex()} was ordered by another account")
@@ -241,17 +242,6 @@ async def _cancel(
         transaction = await client.cancel_task(task, fee)
     document: Document = {"schema": "potp2p.cancellation/1", "task": task.hex()}
     return {**document, "transaction": transaction.hex()}
-
-
-def read_task_id(text: str) -> TaskId:
-    """Read a task id that somebody typed."""
-    try:
-        task = bytes.fromhex(text)
-    except ValueError:
-        task = b""
-    if len(text) != TASK_HEX_DIGITS or len(task) != TASK_HEX_DIGITS // 2:
-        raise ConfigurationError(f"task {text!r} is not {TASK_HEX_DIGITS} hex digits")
-    return TaskId(Digest(task))
 
 
 def _budget(package: Package, text: str | None) -> Amount:

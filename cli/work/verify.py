@@ -20,14 +20,13 @@ from potp2p.client.contributions import (
     explained,
     leases_of,
     place_of,
-    read_digits,
     read_place,
-    task_of,
 )
 from potp2p.client.devices import open_devices
 from potp2p.client.replay import Judgement, judge
 from potp2p.client.round_check import RoundCheck, check_round
 from potp2p.client.session import Client
+from potp2p.client.task_names import read_digits, task_of
 from potp2p.foundation.amounts import CURRENCY, format_amount
 from potp2p.foundation.errors import ConfigurationError, MissingError
 from potp2p.foundation.types import Amount, Round

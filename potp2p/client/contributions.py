@@ -5,9 +5,10 @@ from typing import Final, TypeVar
 
 from potp2p.client.receipts import fetch_receipt, receipts_of, receipts_of_round
 from potp2p.client.session import Client
+from potp2p.client.task_names import read_digits, task_of
 from potp2p.foundation.errors import ConfigurationError, MissingError
 from potp2p.foundation.limits import ROUNDS_MAX, SHARDS_MAX
-from potp2p.foundation.types import AccountId, Digest, Round, ShardIndex, TaskId
+from potp2p.foundation.types import AccountId, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_records import Audit
 from potp2p.protocol.ledger.heights import epoch_of
@@ -17,9 +18,7 @@ from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import LeaseRecord, RoundRecord, Task
 from potp2p.protocol.wire.schema import decode
 
-TASK_HEX_DIGITS: Final = 64
 PARTS: Final = 3
-HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 Record = TypeVar("Record")
 
@@ -53,7 +52,7 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class PlaceName:
-    """A lease as somebody typed it: the first digits of an open task's id will do."""
+    """A lease as somebody typed it: the first digits of its task's id will do."""
 
     digits: str
     round: Round
@@ -71,34 +70,9 @@ def read_place(text: str) -> PlaceName:
     return PlaceName(read_digits(parts[0]), Round(round_), ShardIndex(shard))
 
 
-def read_digits(text: str) -> str:
-    """Read the id of a task, or how it begins."""
-    digits = text.lower()
-    if not 0 < len(digits) <= TASK_HEX_DIGITS or not set(digits) <= HEX_DIGITS:
-        raise ConfigurationError(f"task {text!r} is not made of 1 to {TASK_HEX_DIGITS} hex digits")
-    return digits
-
-
 async def place_of(client: Client, name: PlaceName) -> Place:
     """Return the lease that is meant."""
     return Place(await task_of(client, name.digits), name.round, name.shard)
-
-
-async def task_of(client: Client, digits: str) -> TaskId:
-    """Return the task whose id begins with these digits; one that is over needs all of them."""
-    if len(digits) == TASK_HEX_DIGITS:
-        return TaskId(Digest(int(digits, 16).to_bytes(TASK_HEX_DIGITS // 2, "big")))
-    chain = await client.chain()
-    known = dict.fromkeys((*chain.tasks, *chain.unsettled))
-    found = [task for task in known if task.hex().startswith(digits)]
-    if not found:
-        raise MissingError(
-            f"no open task begins with {digits}; one that is over and paid needs all "
-            f"{TASK_HEX_DIGITS} digits"
-        )
-    if len(found) > 1:
-        raise ConfigurationError(f"{len(found)} tasks begin with {digits}: give more digits")
-    return found[0]
 
 
 async def explained(client: Client, place: Place) -> Explained:

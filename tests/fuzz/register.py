@@ -22,7 +22,6 @@ NAMES: Final = ("decode_", "parse_")
 DECODERS: Final[dict[str, str]] = {
     "cli/work/certificate.py::_read_key": "validator key",
     "cli/work/identity.py::read_chain_id": "chain id",
-    "cli/work/task.py::read_task_id": "task id",
     "potp2p/foundation/amounts.py::parse_amount": "amount",
     "potp2p/network/directory.py::parse_peer_address": "peer address",
     "potp2p/network/frames.py::FrameReader.read": "stream frames",

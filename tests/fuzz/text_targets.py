@@ -10,9 +10,9 @@ from typing import Final
 
 from cli.work.certificate import _read_key
 from cli.work.identity import read_chain_id
-from cli.work.task import read_task_id
 from cli.work.verify import read_rounds
 from potp2p.client.contributions import read_place
+from potp2p.client.task_names import read_digits
 from potp2p.foundation.amounts import format_amount, parse_amount
 from potp2p.foundation.errors import (
     ConfigurationError,
@@ -58,7 +58,7 @@ def text_targets(folder: Path) -> Iterator[Target]:
     yield _text("amount", _amount, refused, lambda random: format_amount(_any_amount(random)))
     yield _text("bech32m", _bech32, (PeerError,), _address)
     yield _text("address", _account, (PeerError,), _address)
-    yield _text("task id", read_task_id, refused, lambda random: random.randbytes(32).hex())
+    yield _text("task id", read_digits, refused, lambda random: random.randbytes(32).hex())
     unknown = (ConfigurationError, MissingError)
     yield _text("contribution", read_place, unknown, _contribution)
     yield _text("rounds", read_rounds, refused, lambda random: f"{random.randrange(99)}:100")
