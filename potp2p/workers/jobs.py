@@ -62,8 +62,13 @@ class Job:
         return self.stopped.is_set() and not self.abandoned.is_set()
 
     def give_way_to(self, other: "Job") -> bool:
-        """Stop for another command if that one is more urgent; tell whether it did."""
-        is_due = isinstance(self.command, Replay) and other.priority < self.priority
+        """
+        Stop if this is a replay and a round waits for the other command; tell whether it did.
+
+        A check waits for the replay instead: there is one for each claim, shorter than what
+        beginning again would cost.
+        """
+        is_due = isinstance(self.command, Replay) and isinstance(other.command, Train | Aggregate)
         if not is_due or self.yields >= REPLAY_YIELDS_MAX or self.stopped.is_set():
             return False
         self.yields += 1

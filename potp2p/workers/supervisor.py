@@ -5,9 +5,9 @@ A worker is ours but not trusted to live. Silence for longer than the stall limi
 the command in hand runs again on the next process, a few times; a device that ends too often rests
 until the restart window has passed, and meanwhile its callers are told at once.
 
-Training is never held up by an audit: a replay in hand gives the device to whatever a round waits
-for at its next step, and begins again when the device is free. It does so a few times only: a node
-whose device is never free for long enough would else miss its audits, which costs it its bond.
+Training is never held up by an audit: a replay in hand gives the device to a lease or to an
+aggregation at its next step, and begins again when the device is free. It does so a few times only:
+a node whose device is never free for long enough would else miss its audits, which costs its bond.
 """
 
 import heapq
