@@ -1,5 +1,6 @@
 """`potp2p bench`: the figures of this release, measured on this machine by real processes."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -177,6 +178,27 @@ def resnet(
     return show_resnet(flags, json_output=json_output)
 
 
+@application.command("rounds")
+def rounds(
+    rounds: Annotated[int, typer.Option("--rounds", help="Some 20 s each on two cores.")] = 40,
+    validators: Annotated[int, typer.Option("--validators", help="Nodes that vote.")] = 1,
+    miners: Annotated[
+        int, typer.Option("--miners", help="Nodes that train: fewer than this machine has cores.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
+    json_output: Json = False,
+) -> int:
+    """
+    Measure real rounds with and without an audit's replay under way, on one network.
+
+    Exit 1 when a replay makes the median round more than 5 % longer, and when the machine had no
+    core to spare for replays or too few rounds came of either kind: then nothing is shown.
+    """
+    from cli.work.bench import show_rounds
+
+    return show_rounds(rounds, validators, miners, seed, json_output=json_output)
+
+
 @application.command("published")
 def published(
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of every cell.")] = 3,
@@ -226,9 +248,24 @@ def proof(
         typer.Option("--rounds", help="Over which profits count [default: 200; quick: 4]."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Fixes every network.")] = 1,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FOLDER",
+            help="Keep every finished run here, and take those of the same code and plan from it.",
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> int:
     """Set cheating miners, auditors and clients on networks that train; show what it brings."""
     from cli.work.bench_proof import show_proof
 
-    return show_proof(quick=quick, kinds=kinds, rounds=rounds, seed=seed, json_output=json_output)
+    return show_proof(
+        quick=quick,
+        kinds=kinds,
+        rounds=rounds,
+        seed=seed,
+        resume=resume,
+        json_output=json_output,
+    )

@@ -1,5 +1,7 @@
 """Runs the measurement of adversaries and prints what it showed."""
 
+from pathlib import Path
+
 import trio
 
 from cli.exits import ExitCode
@@ -15,7 +17,13 @@ Document = dict[str, object]
 
 
 def show_proof(
-    *, quick: bool, kinds: str | None, rounds: int | None, seed: int, json_output: bool
+    *,
+    quick: bool,
+    kinds: str | None,
+    rounds: int | None,
+    seed: int,
+    resume: Path | None,
+    json_output: bool,
 ) -> int:
     """Measure adversaries; exit 1 when one of them gets away with it."""
     chosen = tuple(Kind) if kinds is None else tuple(parse_kind(each) for each in kinds.split(","))
@@ -23,7 +31,7 @@ def show_proof(
     verify_proof_plan(plan)
 
     async def work() -> Document:
-        return await measure_proof(plan, say)
+        return await measure_proof(plan, say, resume)
 
     document = trio.run(run_until_signal, work)
     if json_output:

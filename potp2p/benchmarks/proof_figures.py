@@ -5,6 +5,7 @@ from statistics import mean
 from typing import Final, cast
 
 from potp2p.benchmarks.proof_plan import (
+    COMPARED,
     DEVNET_RATE,
     HONEST_BESIDES,
     PPM,
@@ -20,12 +21,21 @@ COST_MAX_DEVNET: Final = 0.26
 COST_MAX_TESTNET: Final = 0.12
 DELAY_MAX: Final = 1.05
 ACCURACY_LOSS_MAX: Final = 0.01
+NO_ACCURACY: Final[Document] = {"clean": None, "by_kind": {}, "plain_averaging": {}, "rounds": 0}
+PLACES: Final = 4
 AUDITS_MIN: Final = 3
 """Of each kind, before its catch rate says anything."""
 HONEST_AUDITS_MIN: Final = 2_000
 """In a full run."""
 BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
+ALLOWED: Final[dict[Kind, str]] = {
+    Kind.DATA_WITHHOLDING_CLIENT: (
+        "every client may go once f + 1 validators attest its package: they keep and serve it, "
+        "auditors replay from them, and every lease is paid; it gains and loses nothing"
+    ),
+}
+"""Kinds that do what anybody may, and why: to gain exactly nothing by it is no failure."""
 
 
 def honest_figures(worlds: Sequence[Document], replays: Document | None) -> Document:
@@ -59,10 +69,13 @@ def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document])
     surely, long = _with(kind, certain), _with(kind, profit)
     controls = {_plan(world)["name"]: world for world in (*certain, *profit) if _is_control(world)}
     measured = long or surely
-    ratios = [
-        _profit(kind, world, controls.get(control_of(cast("str", _plan(world)["name"]))))
-        for world in measured
+    beside = (
+        (each, controls.get(control_of(cast("str", _plan(each)["name"])))) for each in measured
+    )
+    compared = [
+        (world, control) for world, control in beside if control is not None or kind not in COMPARED
     ]
+    ratios = [_profit(kind, world, control) for world, control in compared]
     tested = sum(_tested(kind, world) for world in surely)
     caught = sum(_caught(kind, world) for world in surely)
     if kind is Kind.SELF_DEALING_CLIENT:
@@ -81,12 +94,35 @@ def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document])
         "caught": caught,
         "catch_rate": round(caught / tested, 4) if tested else None,
         "rounds_to_ban": round(mean(banned), 1) if banned else None,
-        "profit_ratio": round(mean(ratios), 4) if ratios else None,
+        "profit_ratio": _rounded(mean(ratios)) if ratios else None,
         "profit_rounds": _int(measured[0], "rounds") if measured else 0,
         "profit_audit_rate_ppm": _plan(measured[0])["audit_rate"] if measured else None,
         "compute_saved": _saved(kind, measured),
         "borderline": kind in BORDERLINE,
+        **_excuse(kind, compared),
     }
+
+
+def _rounded(ratio: float) -> float:
+    """Round a ratio, but never a gain down to nothing."""
+    return max(round(ratio, PLACES), 10**-PLACES) if ratio > 0 else round(ratio, PLACES)
+
+
+def _excuse(kind: Kind, compared: Sequence[tuple[Document, Document | None]]) -> Document:
+    """Return why a kind may gain nothing, with the money: base units, beside its honest run."""
+    if kind not in ALLOWED:
+        return {}
+    money = [
+        {
+            "client_spent": world["client_spent"],
+            "client_spent_reformed": control["client_spent"],
+            "miners_paid": _paid(world),
+            "miners_paid_reformed": _paid(control),
+        }
+        for world, control in compared
+        if control is not None
+    ]
+    return {"allowed": ALLOWED[kind], "money": money}
 
 
 def _tested(kind: Kind, world: Document) -> int:
@@ -119,14 +155,16 @@ def _profit(kind: Kind, world: Document, control: Document | None) -> float:
     Return what a kind's league gained per member, in units of what an honest miner gained.
 
     Of those that do honest work besides it is what they own more than in the same run without
-    their lies; of a seat, more than honest seats do. A client that withholds data gains what it
-    does not pay for.
+    their lies; of a seat, more than honest seats do. A client that withholds data gains what the
+    miners are paid less than in the same run with a client that stays: what its auditors cost
+    besides is the chance of the draws.
     """
     rows = _rows(world)
     honest = [row for row in rows if _is_honest_miner(row)]
+    unit = max(1.0, mean([_int(row, "gain") for row in honest]))
     if kind is Kind.DATA_WITHHOLDING_CLIENT:
-        leases = sum(_int(row, "accepted") + _int(row, "void") for row in honest)
-        return sum(_int(row, "void") for row in honest) / max(1, leases)
+        assert control is not None, "a run to compare with"
+        return (_paid(control) - _paid(world)) / unit
     seats = [
         _int(row, "gain") for row in rows if row["kind"] is None and row["place"] == Place.SEAT
     ]
@@ -141,7 +179,12 @@ def _profit(kind: Kind, world: Document, control: Document | None) -> float:
             assert control is not None, "a run to compare with"
             total -= _int(besides[row["name"]], "gain")
     leagues = len([row for row in mine if row["place"] == Place.MINER]) or len(mine)
-    return total / leagues / max(1.0, mean([_int(row, "gain") for row in honest]))
+    return total / leagues / unit
+
+
+def _paid(world: Document) -> int:
+    """Return what all miners of a run were paid for their leases."""
+    return sum(_int(row, "paid") for row in _rows(world))
 
 
 def _saved(kind: Kind, worlds: Sequence[Document]) -> float | None:
@@ -171,10 +214,14 @@ def cost_figures(worlds: Sequence[Document]) -> Document:
         "audit_cost_ratio_testnet": round(TESTNET_RATE * COMMITTEE / PPM * each, 4),
         "audit_cost_observed": seen,
         "replay_per_train": round(each, 4),
-        "round_delay_ratio": round(
-            _round_seconds(by_name["devnet"]) / _round_seconds(by_name["off"]), 4
-        ),
+        "round_delay_ratio": _delay(by_name.get("devnet"), by_name.get("off")),
     }
+
+
+def _delay(audited: Document | None, free: Document | None) -> float | None:
+    if audited is None or free is None:
+        return None
+    return round(_round_seconds(audited) / _round_seconds(free), 4)
 
 
 def _observed(world: Document) -> float:
@@ -189,7 +236,9 @@ def _round_seconds(world: Document) -> float:
 
 
 def is_within_targets(document: Document) -> bool:
-    """Tell whether every figure is what the network promises."""
+    """Tell whether every figure is what the network promises, and none is missing."""
+    if document["failed"]:
+        return False
     honest = cast("dict[str, int]", document["honest"])
     accuracy = cast("dict[str, object]", document["accuracy"])
     clean = cast("float", accuracy["clean"])
@@ -207,22 +256,30 @@ def is_within_targets(document: Document) -> bool:
 
 
 def _is_beaten(figure: Document) -> bool:
-    """Tell whether a kind is always caught and loses money: to gain nothing is not enough."""
+    """
+    Tell whether a kind is always caught and loses money.
+
+    To gain nothing is not enough, but for a kind that does nothing but what everybody may.
+    """
     profit = figure["profit_ratio"]
-    loses = isinstance(profit, float) and profit < 0
+    loses = isinstance(profit, float) and (
+        profit < 0 or (profit == 0 and figure["kind"] in ALLOWED)
+    )
     is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
     return is_caught and loses and _int(figure, "audited") >= AUDITS_MIN
 
 
 def proof_lines(document: Document) -> list[str]:
     """Return what people read: one line for each adversary, honest miner = 1.0."""
+    failed = cast("list[Document]", document["failed"])
     honest = cast("dict[str, int]", document["honest"])
-    accuracy = cast("Document", document["accuracy"])
+    accuracy = cast("Document", document["accuracy"] or NO_ACCURACY)
     by_kind = cast("dict[str, float]", accuracy["by_kind"])
     plain = cast("dict[str, float]", accuracy["plain_averaging"])
     lines = [
+        *(f"FAILED         {each['run']}: {each['error']}" for each in failed),
         f"honest         {honest['audited']} audited, {honest['rejected']} rejected",
-        f"accuracy       {accuracy['clean']:.3f} clean, after {accuracy['rounds']} rounds",
+        f"accuracy       {_shown(accuracy['clean']):.5} clean, after {accuracy['rounds']} rounds",
         "",
         f"{'adversary':<24} {'audited':>7} {'caught':>6} {'ban after':>9} {'profit':>8} "
         f"{'accuracy':>8} {'plain mean':>10}",
@@ -234,6 +291,7 @@ def proof_lines(document: Document) -> list[str]:
             f"{_shown(figure['rounds_to_ban']):>9} {_shown(figure['profit_ratio']):>8} "
             f"{_shown(by_kind.get(kind)):>8} {_shown(plain.get(kind)):>10}"
             + (" borderline" if figure["borderline"] else "")
+            + (" allowed" if "allowed" in figure else "")
         )
     return [
         *lines,

@@ -45,6 +45,8 @@ HONEST_BESIDES: Final = frozenset(
     {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
 )
 """Adversaries that mine honestly too: their profit is what they own more than if they did only."""
+COMPARED: Final = frozenset({*HONEST_BESIDES, Kind.DATA_WITHHOLDING_CLIENT})
+"""Adversaries that are held against the same run without their lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _with_controls(worlds: Iterable[WorldPlan]) -> list[WorldPlan]:
     found: list[WorldPlan] = []
     for world in worlds:
         found.append(world)
-        if any(Kind(kind) in HONEST_BESIDES for kind in world.kinds):
+        if any(Kind(kind) in COMPARED for kind in world.kinds):
             found.append(replace(world, name=control_of(world.name), reformed=True))
     return found
 

@@ -29,6 +29,7 @@ Document = dict[str, object]
 def row(kind: Kind | None = None, place: str = "miner", **counts: object) -> Document:
     numbers = (
         "gain",
+        "paid",
         "accepted",
         "missed",
         "void",
@@ -57,6 +58,7 @@ def world(*rows: Document, kinds: Sequence[Kind] = (), name: str = "w", **more: 
         "commands": {"train": 100, "replay": 24},
         "replay_per_train": 1.01,
         "round_starts": [0.0, 10.0, 20.0],
+        "client_spent": 70,
         **more,
     }
 
@@ -145,6 +147,7 @@ def whole(**changes: object) -> Document:
         "adversaries": figures,
         "accuracy": accuracy,
         **costs,
+        "failed": [],
         "seconds": 1.0,
     }
     return {**document, **changes}
@@ -168,6 +171,10 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
         {"quick": False},
         {"adversaries": [beaten(profit_ratio=0.1)]},
         {"adversaries": [beaten(kind="withholder", profit_ratio=0.0)]},
+        {"adversaries": [beaten(kind="data-withholding-client", profit_ratio=0.0001)]},
+        {"adversaries": [beaten(kind="data-withholding-client", profit_ratio=0.0, caught=2)]},
+        {"adversaries": [beaten(profit_ratio=None)]},
+        {"failed": [{"run": "certain-1", "error": "exit 1"}]},
         {"adversaries": [beaten(caught=2, audited=2)]},
         {"adversaries": [beaten(caught=2)]},
         {"adversaries": [beaten(caught=0, audited=0)]},
@@ -176,6 +183,49 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
 )
 def test_one_figure_beyond_its_target_is_a_failure(spoilt: Document) -> None:
     assert not is_within_targets(whole(**spoilt))
+
+
+def test_only_what_everybody_may_do_is_no_failure_where_it_gains_nothing() -> None:
+    for kind in Kind:
+        found = whole(adversaries=[beaten(kind=str(kind), profit_ratio=0.0)])
+        assert is_within_targets(found) is (kind is Kind.DATA_WITHHOLDING_CLIENT)
+
+
+@pytest.mark.parametrize(("paid", "profit"), [(40, 0.0), (39, 0.05), (41, -0.05)])
+def test_a_client_that_withholds_gains_what_its_miners_are_paid_less(
+    paid: int, profit: float
+) -> None:
+    kind = Kind.DATA_WITHHOLDING_CLIENT
+    plan = ProofPlan(quick=True, kinds=(kind,))
+    lying = world(row(gain=20, paid=paid, audited=4), kinds=(kind,), name="w", client_spent=71)
+    honest = world(row(gain=20, paid=40), kinds=(kind,), name="w-reformed")
+    (found,) = adversary_figures(plan, [lying, honest], [])
+    assert found["profit_ratio"] == profit
+    assert "every client may" in str(found["allowed"])
+    assert found["money"] == [
+        {
+            "client_spent": 71,
+            "client_spent_reformed": 70,
+            "miners_paid": paid,
+            "miners_paid_reformed": 40,
+        }
+    ]
+
+
+def test_the_least_gain_is_not_rounded_down_to_nothing() -> None:
+    found = figure(Kind.NOISE, row(gain=10**9), row(Kind.NOISE, gain=1, tested=3, caught=3))
+    assert found["profit_ratio"] == 0.0001
+
+
+def test_a_run_that_failed_is_named_and_the_others_are_shown() -> None:
+    costs = cost_figures([world(name="devnet")])
+    assert costs["round_delay_ratio"] is None
+    failed = [{"run": "off", "error": "exit 1: no memory"}]
+    document = whole(**costs, failed=failed, accuracy=None)
+    assert not is_within_targets(document)
+    lines = proof_lines(document)
+    assert lines[0] == "FAILED         off: exit 1: no memory"
+    assert any(line.startswith("noise") for line in lines)
 
 
 def test_replays_on_other_rigs_count_as_audits_and_one_that_did_not_pass_as_rejected() -> None:

@@ -241,6 +241,7 @@ class Arena:
             losses=record.losses,
             blocks=height,
             round_starts=self.round_starts,
+            client_spent=CLIENT_MONEY - owned(first, key_of("client").account),
             is_money_conserved=money_of(first.store.states)
             == first.node.chain.state().chain().supply,
         )

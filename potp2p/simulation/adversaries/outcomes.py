@@ -65,6 +65,8 @@ class ArenaReport:
     blocks: int
     round_starts: list[float]
     """Virtual seconds at which each round was first seen in work."""
+    client_spent: int
+    """Of the client that ordered the training, whatever for: in base units."""
     is_money_conserved: bool
 
     def of(self, kind: Kind | None) -> list[Row]:
