@@ -255,6 +255,8 @@ class JudgingService:
         if draft is None:
             draft = ResultDraft(await self._compute_result(duty))
             await self.notebook.put(result_name(duty.task, duty.round), encode(draft))
+            # A sweep before the note was durable has let go of it.
+            self.blobs.store.pin(draft.result.root)
         if duty.revealing:
             return draft.result
         return draft.commitment(self.keys.node_id)

@@ -188,6 +188,8 @@ class MiningService:
             diverged=report.diverged,
         )
         await self.notebook.put(draft_name(CONTRIBUTIONS, work.key), encode(draft))
+        # A sweep before the note was durable has let go of it.
+        self.blobs.store.pin(blob)
         self.say("miner", f"trained {lease_name(work.key)} in {report.milliseconds} ms")
         return draft
 

@@ -19,6 +19,7 @@ from potp2p.services.drafts import (
     CONTRIBUTIONS,
     RESULTS,
     ContributionDraft,
+    ResultDraft,
     place_of,
     round_of,
 )
@@ -65,6 +66,11 @@ class RetentionService:
             note = self.notebook.get(name)
             if note is not None:
                 yield decode(ContributionDraft, note).payload
+        for name in self.notebook.names(RESULTS):
+            # Until it is shown the state does not name it.
+            note = self.notebook.get(name)
+            if note is not None:
+                yield decode(ResultDraft, note).result.root
         for task_id in (*state.chain().tasks, *state.chain().unsettled):
             task = state.task(task_id)
             yield from self.packages.blobs_of(task.package_root)

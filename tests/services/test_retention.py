@@ -1,13 +1,17 @@
 """Files and notes are kept while a round, task or audit needs them, and let go after that."""
 
+from functools import partial
 from pathlib import Path
 
+import pytest
 from trio.testing import MockClock
 
 from potp2p.foundation.types import BlobId
 from potp2p.protocol.ledger.records import TaskStatus
+from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import SubmitTask
-from potp2p.services.drafts import AUDITS, CONTRIBUTIONS
+from potp2p.services.drafts import AUDITS, CONTRIBUTIONS, RESULTS, ContributionDraft, ResultDraft
+from potp2p.simulation.stores import MemoryNotebook
 from tests.doubles.world import BUDGET, FEE, make_rules, open_world
 
 
@@ -71,3 +75,33 @@ async def test_a_root_that_is_no_package_ends_no_sweep(
         task = machine.node.chain.state().chain().tasks
         await machine.node.retention.sweep()
         assert task, "the sweep came before the refusal"
+
+
+async def test_no_sweep_lets_go_of_what_a_node_is_bound_to(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A payload before its claim and a result before it is shown are named by notes alone."""
+    async with open_world(tmp_path) as world:
+        write = MemoryNotebook.put
+
+        async def sweep_and_write(notebook: MemoryNotebook, name: bytes, value: bytes) -> None:
+            (owner,) = [each for each in world.machines.values() if each.notebook is notebook]
+            await owner.node.retention.sweep()
+            await write(notebook, name, value)
+
+        monkeypatch.setattr(MemoryNotebook, "put", sweep_and_write)
+        await world.submit(make_rules(rounds=2))
+        miner, validator = world.machines["miner-0"], world.machines["validator-0"]
+        for machine, prefix in ((miner, CONTRIBUTIONS), (validator, RESULTS)):
+            names = partial(machine.notebook.names, prefix)
+            await world.until(lambda found=names: bool(found()))  # type: ignore[misc]
+            await world.height(machine.node.chain.head.height + 1)
+            await machine.node.retention.sweep()
+            for name in names():
+                note = machine.notebook.notes[name]
+                bound_to = (
+                    decode(ContributionDraft, note).payload
+                    if prefix == CONTRIBUTIONS
+                    else decode(ResultDraft, note).result.root
+                )
+                assert bound_to in machine.blobs.pinned()
