@@ -74,8 +74,8 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "auditors.py",
-                "    related = (lease.miner, task.client, *before)\n",
-                "    related = before\n",
+                "    excluded = set(self.state.lease(*place).related)\n",
+                "    excluded = {account_of(node) for node in before}\n",
             ),
         ),
     ),
@@ -214,8 +214,8 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "rulings.py",
-                "        differs = said is not None and said is not verdict\n",
-                "        differs = False\n",
+                "    if said is None or said is verdict:\n",
+                "    if said is None or OPPOSITE.get(verdict) is not said:\n",
             ),
         ),
     ),
@@ -244,8 +244,20 @@ JUDGEMENT: Final = (
         (
             Edit(
                 LEDGER + "challenges.py",
-                "    if verdict is None or not _is_lost(audit, challenge, verdict):\n",
+                "    if not _is_lost(audit, challenge, verdict):\n",
                 "    if True:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "accuser that risks nothing where judges find no verdict",
+        "ledger",
+        PATHS,
+        (
+            Edit(
+                LEDGER + "challenges.py",
+                "        return challenge.expects_fail\n",
+                "        return False\n",
             ),
         ),
     ),

@@ -8,11 +8,11 @@ longest path is commit, commit of replacements, reveal, window and both phases o
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from potp2p.foundation.committee import quorum
-from potp2p.foundation.types import Cycle, Height, Round, TaskId
+from potp2p.foundation.types import Cycle, Height, NodeId, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.audit_reach import judges_blocks, replay_blocks
 from potp2p.protocol.ledger.audit_records import (
@@ -22,7 +22,7 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
-from potp2p.protocol.ledger.auditors import note_lapse, open_pool
+from potp2p.protocol.ledger.auditors import AuditorPool, note_lapse, open_pool
 from potp2p.protocol.ledger.audits import called, escalate, with_callees
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.findings import report_verdict
@@ -35,21 +35,45 @@ from potp2p.protocol.wire.blocks import NO_DIGEST
 
 def advance_audits(state: State, context: BlockContext, task_id: TaskId, round_: Round) -> None:
     """Move every open audit of a round on as far as this block lets it."""
-    record = state.round(task_id, round_)
+    record, pool = state.round(task_id, round_), _Replacements(state, context, task_id)
     still_open = tuple(
-        shard for shard in record.audits if not _advance(state, context, (task_id, round_, shard))
+        shard
+        for shard in record.audits
+        if not _advance(state, context, (task_id, round_, shard), pool)
     )
     if still_open != record.audits:
         state.put_round(task_id, round_, replace(state.round(task_id, round_), audits=still_open))
 
 
-def _advance(state: State, context: BlockContext, place: LeasePlace) -> bool:
+@dataclass(slots=True)
+class _Replacements:
+    """Who may replace absent auditors of a round in this block: looked up once, and if needed."""
+
+    state: State
+    context: BlockContext
+    task: TaskId
+    _pool: AuditorPool | None = None
+
+    def call(self, place: LeasePlace, count: int, before: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        """
+        Draw with a new beacon from the table of the last cycle.
+
+        Nobody can have changed that table knowing the beacon.
+        """
+        chain = self.state.chain()
+        if self._pool is None:
+            rules, cycle = self.state.task(self.task).rules, Cycle(max(0, chain.cycle - 1))
+            self._pool = open_pool(self.state, self.context, rules, cycle)
+        return self._pool.call(place, chain.beacon, count, before)
+
+
+def _advance(state: State, context: BlockContext, place: LeasePlace, pool: _Replacements) -> bool:
     """Return whether the audit is over."""
-    audit = state.audit(*place)
+    audit = before = state.audit(*place)
     late = context.height >= audit.deadline
     match audit.phase:
         case AuditPhase.COMMIT:
-            audit = _end_commits(state, context, place, audit, late=late)
+            audit = _end_commits(state, context, place, audit, pool, late=late)
         case AuditPhase.REVEAL:
             audit = _end_reveals(state, context, place, audit, late=late)
         case AuditPhase.COMMIT_ALL:
@@ -68,12 +92,20 @@ def _advance(state: State, context: BlockContext, place: LeasePlace) -> bool:
             return True
         case _:
             assert_never(audit.phase)
-    state.put_audit(*place, audit)
+    if audit is not before:
+        # Hundreds may wait, each with long traces: what is written is encoded.
+        state.put_audit(*place, audit)
     return False
 
 
-def _end_commits(
-    state: State, context: BlockContext, place: LeasePlace, audit: Audit, *, late: bool
+def _end_commits(  # noqa: PLR0913  # one audit, and who else could do it
+    state: State,
+    context: BlockContext,
+    place: LeasePlace,
+    audit: Audit,
+    pool: _Replacements,
+    *,
+    late: bool,
 ) -> Audit:
     """Open the reveals once all have committed; replace, once, who has not in time."""
     missing = _missing(audit.auditors)
@@ -91,10 +123,7 @@ def _end_commits(
     if audit.replaced:
         return escalate(state, context, place, audit, Escalation.ABSENT)
     before = tuple(each.auditor for each in audit.auditors)
-    # With a new beacon from the table of the last cycle, which nobody can have changed knowing it.
-    chain, rules = state.chain(), state.task(place[0]).rules
-    pool = open_pool(state, context, rules, Cycle(max(0, chain.cycle - 1)))
-    fresh = pool.call(place, chain.beacon, len(missing), before)
+    fresh = pool.call(place, len(missing), before)
     if len(fresh) < len(missing):
         return escalate(state, context, place, audit, Escalation.ABSENT)
     return replace(

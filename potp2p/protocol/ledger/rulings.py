@@ -17,7 +17,7 @@ from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.challenges import settle_challenge
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.convictions import Bounty, convict, punish_auditor, share_out
-from potp2p.protocol.ledger.findings import is_lie, report_verdict
+from potp2p.protocol.ledger.findings import OPPOSITE, report_verdict
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.miners import is_banned
 from potp2p.protocol.ledger.records import LeaseStatus
@@ -95,26 +95,16 @@ def _judge_reports(
     and were not challenged differ from nothing.
     """
     callees = (*audit.auditors, *audit.judges)
-    liars = dict.fromkeys(
-        each.auditor for each in callees if is_lie(state, place, audit, each, verdict)
-    )
+    # Hundreds of entries are compared for each report: once.
+    said = [report_verdict(state, place, audit, each) for each in callees]
+    judged = tuple(_judged(each, found, verdict) for each, found in zip(callees, said, strict=True))
+    liars = dict.fromkeys(each.auditor for each in judged if each.conduct is Conduct.LIED)
     taken = sum(punish_auditor(state, context, node) for node in liars)
-    for each in audit.auditors:
-        if report_verdict(state, place, audit, each) not in (None, verdict):
+    for each, found in zip(audit.auditors, said, strict=False):
+        if found not in (None, verdict):
             note_lapse(state, each.auditor)
-
-    def judged(each: AuditorRecord) -> AuditorRecord:
-        if is_lie(state, place, audit, each, verdict):
-            return replace(each, conduct=Conduct.LIED)
-        said = report_verdict(state, place, audit, each)
-        differs = said is not None and said is not verdict
-        return replace(each, conduct=Conduct.DISSENTED) if differs else each
-
-    audit = replace(
-        audit,
-        auditors=tuple(judged(each) for each in audit.auditors),
-        judges=tuple(judged(each) for each in audit.judges),
-    )
+    drawn = len(audit.auditors)
+    audit = replace(audit, auditors=judged[:drawn], judges=judged[drawn:])
     if not taken:
         return audit
     winner = audit.challenge
@@ -123,6 +113,14 @@ def _judge_reports(
     rewarded = (winner.challenger,) if winner is not None and won else ()
     bounty = Bounty(rewarded, _reward(state, context, place))
     return replace(audit, liars=share_out(state, place[0], taken, bounty))
+
+
+def _judged(each: AuditorRecord, said: Verdict | None, verdict: Verdict) -> AuditorRecord:
+    """Return the record of a callee whose report amounts to something, by a final verdict."""
+    if said is None or said is verdict:
+        return each
+    lied = OPPOSITE.get(verdict) is said
+    return replace(each, conduct=Conduct.LIED if lied else Conduct.DISSENTED)
 
 
 def _provers(state: State, place: LeasePlace, audit: Audit) -> tuple[NodeId, ...]:
