@@ -123,7 +123,7 @@ class ReceiptDesk:
             if index % READ_AT_ONCE == READ_AT_ONCE - 1:
                 await trio.lowlevel.checkpoint()
             receipt = _read(encoded)
-            if account_of(receipt.miner) == miner:
+            if any(account_of(each) == miner for each in receipt.claimants):
                 found.append(ReceiptPlace(height, receipt.task, receipt.round, receipt.shard))
         return found
 

@@ -8,10 +8,11 @@ import trio
 from trio.testing import MockClock
 
 from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
-from potp2p.foundation.types import Digest, Height, Round, ShardIndex
+from potp2p.foundation.types import Amount, Digest, Height, Round, ShardIndex
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.receipts import SettledRound, verify_receipt
+from potp2p.protocol.ledger.round_records import Fine
 from potp2p.protocol.wire.exchange import (
     MinerReceiptsRequest,
     ReceiptAtRequest,
@@ -23,7 +24,7 @@ from potp2p.protocol.wire.schema import decode, encode
 from potp2p.services.chain import kept_for_receipts
 from potp2p.services.receipts import ReceiptDesk
 from potp2p.simulation.stores import MemoryChainStore
-from tests.doubles.receipts import MINER, PAID, REJECTED
+from tests.doubles.receipts import AUDITOR, MINER, OTHER, PAID, REJECTED
 from tests.doubles.world import open_world
 
 HEIGHT = Height(1)
@@ -87,6 +88,24 @@ async def test_two_rounds_of_one_block_are_told_apart_and_no_thousand_leases_hol
                 beyond = ReceiptAtRequest(PAID.task, Round(round_), index)
                 assert await desk.answer(MINER, encode(ReceiptsRequest(beyond))) == b""
             nursery.cancel_scope.cancel()
+
+
+async def test_who_was_fined_for_a_lease_that_another_won_finds_it_among_its_own(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts = (encode(replace(PAID, fines=(Fine(OTHER, Amount(1)),))),)
+    async with open_world(tmp_path) as world:
+        await world.height(HEIGHT)
+        world.freeze()
+        desk = world.machines["validator-0"].node.queries.receipts
+        monkeypatch.setattr(
+            MemoryChainStore,
+            "receipts",
+            lambda _store, height: receipts if height == HEIGHT else (),
+        )
+        for who, count in ((MINER, 1), (OTHER, 1), (AUDITOR, 0)):
+            listed = MinerReceiptsRequest(account_of(who), Height(HEIGHT + 1), 5)
+            assert len((await desk.receipts_of(listed)).places) == count
 
 
 async def _served(desk: ReceiptDesk, request: ReceiptRequest | ReceiptAtRequest) -> Receipt:
