@@ -179,6 +179,8 @@ def _report(line: ReportLine) -> Document:
         "measure": None if line.measure is None else line.measure.name.lower(),
         "measured_ppm": None if line.measure is None else line.measured,
         "tolerance_ppm": None if line.measure is None else line.tolerance,
+        "unstable": line.excused,
+        "instability_ppm": line.instability,
         "text": report(line) if line.verdict is None else finding(line),
     }
 

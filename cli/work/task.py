@@ -136,7 +136,7 @@ def watch_task(access: Access, text: str, *, json_output: bool) -> None:
     """Print progress until the task is over."""
     last = trio.run(partial(_watch, access, read_digits(text), json_output=json_output))
     if last.status != _FINISHED:
-        raise OperatingError(f"task {last.task} ended: {last.status}")
+        raise OperatingError(f"task {last.task} ended: {last.reason or last.status}")
 
 
 async def _watch(access: Access, digits: str, *, json_output: bool) -> TaskProgress:
@@ -163,9 +163,10 @@ def progress_document(progress: TaskProgress) -> Document:
 def progress_line(progress: TaskProgress) -> str:
     """Return one look at a task as a line."""
     loss = f"{progress.losses[-1]:.4f}" if progress.losses else "--"
+    reason = "" if progress.reason is None else f"  {progress.reason}"
     return (
         f"height {progress.height:,}  {progress.status}  round {progress.round}/{progress.rounds}  "
-        f"evaluation loss {loss}  escrow {format_amount(progress.escrow)} {CURRENCY}"
+        f"evaluation loss {loss}  escrow {format_amount(progress.escrow)} {CURRENCY}{reason}"
     )
 
 

@@ -30,9 +30,9 @@ from potp2p.client.task_names import read_digits, task_of
 from potp2p.foundation.amounts import CURRENCY, format_amount
 from potp2p.foundation.errors import ConfigurationError, MissingError
 from potp2p.foundation.types import Amount, Round
-from potp2p.observability.outcomes import MEASURES, VERDICTS, outcome_of, percent
+from potp2p.observability.outcomes import MEASURES, UNSTABLE, VERDICTS, outcome_of, percent
 from potp2p.protocol.ledger.records import Task
-from potp2p.protocol.verification.verdict import Measure, Verdict
+from potp2p.protocol.verification.verdict import PPM, Measure, Verdict
 
 ROUNDS_MAX: Final = 1_000
 """Rounds that one command checks: hours of work."""
@@ -87,6 +87,9 @@ async def _dispute(
     client: Client, found: Explained, task: Task, judgement: Judgement, *, yes: bool
 ) -> Document | None:
     """Challenge what stands where our replay says otherwise; a void one says nothing."""
+    if judgement.decides.is_excused:
+        say(f"{UNSTABLE}: that convicts nobody, so nothing is challenged")
+        return None
     if judgement.verdict is Verdict.VOID:
         say("between one tolerance and three: that convicts nobody, so nothing is challenged")
         return None
@@ -121,6 +124,11 @@ def judgement_text(found: Explained, judgement: Judgement) -> list[str]:
         f"replayed     {VERDICTS[judgement.verdict]} ({seconds:.1f} s)",
     ]
     lines += [f"  {_measure(each)}" for each in judgement.measures]
+    if judgement.instability is not None:
+        apart = judgement.instability / PPM
+        lines.append(f"  {'own two replays':<32} {apart:>10.3g}  tolerances apart")
+    if judgement.decides.is_excused:
+        lines.append(f"  {UNSTABLE}, so its distance proves nothing")
     if not judgement.trace_compared:
         lines.append("  the miner's trace is not public, so it was not compared")
     return lines
@@ -154,6 +162,8 @@ def judgement_document(found: Explained, judgement: Judgement) -> Document:
             for each in judgement.measures
         },
         "trace_compared": judgement.trace_compared,
+        "instability_ppm": judgement.instability,
+        "unstable": judgement.decides.is_excused,
         "milliseconds": judgement.milliseconds,
         "proved_height": found.height,
         "challenge": None,

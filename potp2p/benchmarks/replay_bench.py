@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -99,6 +100,8 @@ class Bench:
             str(spot.theta),
             str(self.package / shard_file(ShardIndex(spot.shard))),
             str(payload),
+            # Each rig with a nudge of its own, as each auditor.
+            Digest(sha256(f"{rig.name} {spot.round} {spot.shard}".encode()).digest()),
         )
         report = await self.workers[rig.name].execute(command)
         assert isinstance(report, Replayed)
@@ -123,7 +126,9 @@ class Bench:
 
     def measures(self, claims: Trained | Replayed, found: Replayed) -> list[Measure]:
         """Return all that the protocol compares; an auditor's own claims are beyond reproach."""
-        finding = Finding(found.trace, found.loss_before, found.loss_after, found.distances)
+        finding = Finding(
+            found.trace, found.loss_before, found.loss_after, found.distances, found.instability
+        )
         said = Claims(claims.trace, claims.loss_before, claims.loss_after, claims.diverged)
         return list(measures_of(said, finding, self.tolerance))
 

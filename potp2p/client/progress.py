@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from potp2p.observability.outcomes import ADVICE
 from potp2p.protocol.ledger.records import Task, TaskStatus
+from potp2p.protocol.ledger.rounds import UNSTABLE_RULINGS_MAX
 
 OVER = frozenset(
     {
@@ -11,6 +13,7 @@ OVER = frozenset(
         TaskStatus.REFUSED,
         TaskStatus.CANCELLED,
         TaskStatus.FAILED,
+        TaskStatus.UNSTABLE,
     }
 )
 
@@ -30,6 +33,10 @@ class TaskProgress:
     budget: int
     escrow: int
     paid: int
+    unstable: int
+    """Contributions that are void because honest replays drift apart."""
+    reason: str | None
+    """Why it ended, or is about to, where its status alone does not say what to do about it."""
 
 
 def progress_of(task_id: bytes, task: Task, height: int) -> TaskProgress:
@@ -45,4 +52,13 @@ def progress_of(task_id: bytes, task: Task, height: int) -> TaskProgress:
         budget=task.budget,
         escrow=task.escrow,
         paid=task.paid,
+        unstable=task.unstable,
+        reason=_reason(task),
     )
+
+
+def _reason(task: Task) -> str | None:
+    if not task.unstable:
+        return None
+    count = f"{task.unstable} of {UNSTABLE_RULINGS_MAX} rulings void"
+    return f"unstable: honest replays drift apart ({count}); {ADVICE}"

@@ -20,7 +20,7 @@ from potp2p.protocol.ledger.audit_records import Audit
 from potp2p.protocol.ledger.keys import audit_key
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import Claim, Task
-from potp2p.protocol.verification.commitments import Finding
+from potp2p.protocol.verification.commitments import Contribution, Finding, LeaseKey, nudge_of
 from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.verification.verdict import (
     Claims,
@@ -28,6 +28,7 @@ from potp2p.protocol.verification.verdict import (
     MeasureKind,
     Verdict,
     measures_of,
+    tolerances_apart,
     worst_of,
 )
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
@@ -53,6 +54,8 @@ class Judgement:
     """The worst of each kind that could be compared."""
     trace_compared: bool
     """The miner's trace is public while its audit is open and it has opened it."""
+    instability: int | None
+    """How far our own replays lie apart, in millionths of a tolerance; None: not measured."""
     milliseconds: int
 
 
@@ -77,7 +80,9 @@ async def judge(client: Client, workers: Workers, found: Explained, task: Task) 
         claim.loss_after,
         claim.diverged,
     )
-    replay = Finding(report.trace, report.loss_before, report.loss_after, report.distances)
+    replay = Finding(
+        report.trace, report.loss_before, report.loss_after, report.distances, report.instability
+    )
     tolerance = tolerance_of(task.rules.model.tolerance, task.rules.mode)
     measures = [
         each
@@ -93,6 +98,9 @@ async def judge(client: Client, workers: Workers, found: Explained, task: Task) 
             for kind in dict.fromkeys(each.kind for each in measures)
         ),
         trace_compared=trace is not None and not claim.diverged,
+        instability=None
+        if report.instability is None
+        else tolerances_apart(report.instability, tolerance),
         milliseconds=report.milliseconds,
     )
 
@@ -102,6 +110,7 @@ async def _command(client: Client, receipt: Receipt, claim: Claim, task: Task) -
     files, hints = PackageFiles(client.blobs), client.validators
     payload = await payload_file(client, receipt, claim, task)
     root = task.package_root
+    lease = LeaseKey(receipt.task, receipt.round, receipt.shard, receipt.miner)
     return Replay(
         Lease(account_of(receipt.miner), receipt.task, receipt.round, receipt.shard),
         task.rules,
@@ -109,6 +118,7 @@ async def _command(client: Client, receipt: Receipt, claim: Claim, task: Task) -
         str(await files.theta(root, receipt.theta, hints)),
         str(await files.file(root, shard_file(receipt.shard), hints)),
         str(payload),
+        nudge_of(Contribution(lease, claim.payload), client.keys.node_id),
     )
 
 

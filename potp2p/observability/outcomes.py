@@ -50,7 +50,10 @@ ESCALATIONS: Final = {
     Escalation.UNOPENED: "an auditor committed and did not open",
     Escalation.SPLIT: "auditors disagree",
     Escalation.CHALLENGE: "somebody bonded disputes the ruling",
+    Escalation.UNSTABLE: "the auditors' own replays drift apart",
 }
+UNSTABLE: Final = "honest replays drift apart here"
+ADVICE: Final = "lower the rate, take fewer local steps or raise eps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def _why_void(receipt: Receipt) -> str:
     if audit is None or audit.final is Verdict.PASS:
         return "all open pay of the miner was forfeited when another contribution was rejected"
     worst = _worst(audit)
+    if worst is not None and worst.excused:
+        return f"{numbers(worst)}, but {UNSTABLE}: {apart(worst)}; {ADVICE}"
     if worst is not None:
         return f"{numbers(worst)}: between one tolerance and three"
     if audit.judges:
@@ -274,7 +279,13 @@ def report(line: ReportLine) -> str:
 def finding(line: ReportLine) -> str:
     """Return a verdict with the number that decided it."""
     assert line.verdict is not None
-    return f"{VERDICTS[line.verdict]}, {numbers(line)}"
+    why = f", but {UNSTABLE}: {apart(line)}" if line.excused else ""
+    return f"{VERDICTS[line.verdict]}, {numbers(line)}{why}"
+
+
+def apart(line: ReportLine) -> str:
+    """Return how far an auditor's own replays lie apart."""
+    return f"the auditor's own two lie {line.instability / PPM:.3g} tolerances apart"
 
 
 def numbers(line: ReportLine) -> str:

@@ -17,7 +17,7 @@ from potp2p.foundation.types import BlobId, Height, NodeId
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import AuditDuty, audit_duties
 from potp2p.protocol.ledger.keys import LeasePlace, lease_key
-from potp2p.protocol.verification.commitments import Contribution, LeaseKey
+from potp2p.protocol.verification.commitments import Contribution, LeaseKey, nudge_of
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
 from potp2p.protocol.wire.schema import decode, encode
 from potp2p.protocol.wire.transactions import AuditCommit, Free
@@ -25,6 +25,7 @@ from potp2p.services.chain import ChainService
 from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
 from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
+from potp2p.services.salts import Salted, own_salt
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Lease, Replay
 from potp2p.training.reports import Replayed
@@ -42,7 +43,6 @@ class AuditingService:
     workers: Workers
     notebook: Notebook
     outbox: OutboxService
-    random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _errands: Errands = field(init=False)
@@ -92,6 +92,7 @@ class AuditingService:
         payload = await self.blobs.fetch(
             BlobId(duty.payload), (*hints, duty.miner), bytes_max=duty.payload_bytes_max
         )
+        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
         command = Replay(
             Lease(account_of(duty.miner), *place),
             duty.rules,
@@ -99,6 +100,7 @@ class AuditingService:
             str(await self.packages.theta(duty.package_root, duty.theta, hints)),
             str(await self.packages.file(duty.package_root, shard_file(duty.shard), hints)),
             str(payload),
+            nudge_of(contribution, self.keys.node_id),
         )
         report = await self.workers.execute(command, device=self._device())
         assert isinstance(report, Replayed)
@@ -108,11 +110,12 @@ class AuditingService:
             f"{report.milliseconds} ms",
         )
         return AuditDraft(
-            salt=self.random_bytes(32),
+            salt=own_salt(self.keys.secret, Salted.AUDIT, lease_key(*place)),
             trace=report.trace,
             loss_before=report.loss_before,
             loss_after=report.loss_after,
             distances=report.distances,
+            instability=report.instability,
         )
 
     def _device(self) -> int:

@@ -21,7 +21,7 @@ from potp2p.protocol.wire.transactions import (
     RevealTrace,
     RoundResult,
 )
-from potp2p.protocol.wire.verification import Distances, SaltField, Trace
+from potp2p.protocol.wire.verification import Distances, Instability, SaltField, Trace
 
 CONTRIBUTIONS: Final = b"contribution/"
 AUDITS: Final = b"audit/"
@@ -66,6 +66,7 @@ class AuditDraft:
     loss_before: LossField
     loss_after: LossField
     distances: Distances
+    instability: Instability | None
 
     def reveal(self, place: LeasePlace) -> RevealAudit:
         """Return the opening of the audit commitment."""
@@ -76,11 +77,14 @@ class AuditDraft:
             loss_before=self.loss_before,
             loss_after=self.loss_after,
             distances=self.distances,
+            instability=self.instability,
         )
 
     def commitment(self, auditor: NodeId, contribution: Contribution) -> Digest:
         """Return what binds the auditor before anyone opens."""
-        finding = Finding(self.trace, self.loss_before, self.loss_after, self.distances)
+        finding = Finding(
+            self.trace, self.loss_before, self.loss_after, self.distances, self.instability
+        )
         return audit_commitment(contribution, auditor, self.salt, finding)
 
 

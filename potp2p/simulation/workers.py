@@ -21,7 +21,7 @@ from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.ledger.tasks import samples_of
 from potp2p.protocol.wire.schema import encode
 from potp2p.protocol.wire.tasks import TaskRules
-from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+from potp2p.protocol.wire.verification import Distances, Instability, Trace, TraceEntry
 from potp2p.training.commands import (
     Aggregate,
     CheckPayload,
@@ -45,6 +45,10 @@ from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
 FIRST_LOSS: Final = MicroNats(2_300_000)
 FAR: Final = PartsPerMillion(900_000)
 """Distance, in ppm, of a payload that was not computed."""
+STABLE: Final = Instability(
+    Distances(PartsPerMillion(0), PartsPerMillion(0), exponents_fit=True), PartsPerMillion(0)
+)
+"""Two replays that agree bit for bit."""
 
 
 def payload_of(lease: Lease, theta: str, shard: str) -> bytes:
@@ -157,6 +161,7 @@ class FakeWorkers:
             diverged=False,
             trace=trace,
             distances=Distances(distance, distance, exponents_fit=distance == 0),
+            instability=None if distance == 0 else STABLE,
             milliseconds=200,
         )
 

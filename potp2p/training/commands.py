@@ -7,6 +7,7 @@ from potp2p.foundation.limits import SHARDS_MAX, SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import (
     AccountField,
     CountField,
+    DigestField,
     HeightField,
     RoundField,
     ShardField,
@@ -80,7 +81,11 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Run a claimed lease again and measure the distance to the decoded payload."""
+    """
+    Run a claimed lease again and measure the distance to the decoded payload.
+
+    Once more from nudged weights where that is not near: how far do honest replays drift apart?
+    """
 
     KIND: ClassVar = 4
     lease: Lease
@@ -89,6 +94,8 @@ class Replay:
     theta: PathField
     shard: PathField
     payload: PathField
+    nudge: DigestField
+    """Seed of the second replay's nudge."""
 
 
 @dataclass(frozen=True, slots=True)

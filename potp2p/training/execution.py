@@ -34,6 +34,7 @@ from potp2p.training.held import PayloadFile, open_payload, read_bounded
 from potp2p.training.inspection import inspect
 from potp2p.training.layout import Layout
 from potp2p.training.model import Model, build_model
+from potp2p.training.nudging import apart, is_near, nudge
 from potp2p.training.replay import measure
 from potp2p.training.reports import (
     Aggregated,
@@ -108,12 +109,18 @@ class Executor:
         tolerance = tolerance_of(rules.model.tolerance, rules.mode)
         distances = measure(checkpoint.layout, payload, work, tolerance)
         after = loss_after(model, checkpoint, rules, command.lease, samples, payload, step_done)
+        instability = None
+        if not is_near(distances, tolerance):
+            nudged = nudge(checkpoint, command.nudge)
+            again = compute_lease(model, nudged, rules, command.lease, samples, step_done)
+            instability = apart(checkpoint.layout, command.lease, (work, again), tolerance)
         return Replayed(
             loss_before=work.loss_before,
             loss_after=after,
             diverged=work.diverged,
             trace=work.trace,
             distances=distances,
+            instability=instability,
             milliseconds=_milliseconds_since(started),
         )
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from potp2p.foundation.limits import SHARDS_PER_ROUND_MAX
 from potp2p.protocol.wire.fields import CountField, LossField, PpmField
 from potp2p.protocol.wire.schema import Many, Text, Uint
-from potp2p.protocol.wire.verification import Distances, Trace
+from potp2p.protocol.wire.verification import Distances, Instability, Trace
 
 PlacesField = Annotated[
     tuple[Annotated[int, Uint(SHARDS_PER_ROUND_MAX)], ...], Many(SHARDS_PER_ROUND_MAX)
@@ -81,6 +81,8 @@ class Replayed:
     diverged: bool
     trace: Trace
     distances: Distances
+    instability: Instability | None
+    """Of a second replay from nudged weights; None where the payload is near the first."""
     milliseconds: CountField
 
 

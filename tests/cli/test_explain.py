@@ -76,6 +76,8 @@ def test_the_document_of_an_audit_names_who_found_what_and_where_money_went() ->
         "measure": "overall",
         "measured_ppm": 20,
         "tolerance_ppm": 1_000,
+        "unstable": False,
+        "instability_ppm": 0,
         "text": "honest, distance over all parameters 0.002 %, tolerance 0.1 %",
     }
     assert audit["challenge"] == {
@@ -112,7 +114,7 @@ def test_words_begin_with_the_outcome_and_end_with_the_proof() -> None:
 def test_a_judgement_shows_each_number_beside_its_tolerance() -> None:
     far = Measure(MeasureKind.OVERALL, 41_000, 1_000)
     judgement = Judgement(
-        Verdict.FAIL, far, (far, Measure(MeasureKind.EXPONENTS, 1, 0)), False, 1_250
+        Verdict.FAIL, far, (far, Measure(MeasureKind.EXPONENTS, 1, 0)), False, None, 1_250
     )
     document = judgement_document(found(PAID), judgement)
     assert document["verdict"] == "fail"

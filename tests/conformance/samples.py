@@ -28,6 +28,7 @@ from potp2p.protocol.verification.commitments import (
     Finding,
     LeaseKey,
     audit_commitment,
+    nudge_of,
     trace_commitment,
 )
 from potp2p.protocol.verification.sampling import is_drawn
@@ -193,18 +194,24 @@ def values() -> Iterator[tuple[str, bytes]]:
         "lease table",
         b"".join(assign(shards, workers, beacon=beacon, task=task, round_=Round(2))),
     )
-    lease = LeaseKey(task, Round(1), ShardIndex(2), pair.node_id)
+    yield from _audit_values(LeaseKey(task, Round(1), ShardIndex(2), pair.node_id), digest)
+    yield "blob id", manifests.root_of(b"content" * 300_000)
+    yield from _state_keys(task, pair.account)
+    yield from _chain()
+
+
+def _audit_values(lease: LeaseKey, digest: Digest) -> Iterator[tuple[str, bytes]]:
     trace = build(verification.Trace, full=True)
     distances = build(verification.Distances, full=True)
     assert isinstance(trace, verification.Trace)
     assert isinstance(distances, verification.Distances)
     yield "trace commitment", trace_commitment(lease, bytes(32), trace)
-    finding = Finding(trace, 1, 2, distances)
+    instability = build(verification.Instability, full=True)
+    assert isinstance(instability, verification.Instability)
+    finding = Finding(trace, 1, 2, distances, instability)
     work = Contribution(lease, digest)
-    yield "audit commitment", audit_commitment(work, pair.node_id, bytes(32), finding)
-    yield "blob id", manifests.root_of(b"content" * 300_000)
-    yield from _state_keys(task, pair.account)
-    yield from _chain()
+    yield "audit commitment", audit_commitment(work, lease.miner, bytes(32), finding)
+    yield "nudge", nudge_of(work, lease.miner)
 
 
 def _state_keys(task: TaskId, account: bytes) -> Iterator[tuple[str, bytes]]:

@@ -98,7 +98,7 @@ from potp2p.protocol.wire.transactions import (
     RoundResult,
     SubmitTask,
 )
-from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+from potp2p.protocol.wire.verification import Distances, Instability, Trace, TraceEntry
 
 RULES: Final = TaskRules(
     mode=Mode.GRADIENT,
@@ -211,6 +211,7 @@ def result_of(  # every part of it is one that a validator may lie about
 
 Silence = Callable[[NodeId, Free], bool]
 Measure = Callable[[NodeId, LeaseKey], Distances]
+Measured = Callable[[NodeId, LeaseKey], Instability | None]
 
 
 @dataclass
@@ -225,6 +226,8 @@ class LedgerWorld:
     """What a node fails to say."""
     measure: Measure = lambda _auditor, _lease: HONEST
     """What an auditor finds."""
+    instability: Measured = lambda _auditor, _lease: None
+    """How far an auditor's own replays lie apart; None where it did not measure it."""
     root_of: Callable[[NodeId, Digest], Digest] = lambda _validator, root: root
     """What a validator posts as a round's result."""
     flagged: bytes = b""
@@ -364,6 +367,7 @@ class LedgerWorld:
             trace_of(duty.task, duty.round, duty.shard),
             *losses_of(duty.round, duty.shard),
             distances,
+            self.instability(keys.node_id, lease),
         )
 
     def audit_statement(self, keys: KeyPair, duty: AuditDuty) -> AuditCommit | RevealAudit:
@@ -377,6 +381,7 @@ class LedgerWorld:
                 finding.loss_before,
                 finding.loss_after,
                 finding.distances,
+                finding.instability,
             )
         contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
         return AuditCommit(*place, audit_commitment(contribution, keys.node_id, SALT, finding))

@@ -80,6 +80,8 @@ def line(
         measure=None if verdict is None else kind,
         measured=PartsPerMillion(measured),
         tolerance=PartsPerMillion(0 if kind is MeasureKind.EXPONENTS else 1_000),
+        excused=False,
+        instability=PartsPerMillion(0),
         paid=Amount(0),
     )
 

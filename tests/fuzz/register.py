@@ -82,6 +82,7 @@ NO_DECODERS: Final[dict[str, str]] = {
     "potp2p/storage/chain.py::LmdbChainStore.receipts": "what this node stored for its own eyes",
     "potp2p/training/central.py::_task_id": "a test harness's own flag",
     "potp2p/training/data.py::permutation": "a hash as numbers",
+    "potp2p/training/nudging.py::_signs": "a hash as signs",
     "potp2p/training/examples.py::read_text": "the client's own text, any byte of it is legal",
     "potp2p/training/self_test.py::numbers": "a hash as numbers",
 }

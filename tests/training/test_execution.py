@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError
-from potp2p.foundation.types import Height, Round
+from potp2p.foundation.types import Digest, Height, Round
 from potp2p.protocol.wire import schema
 from potp2p.protocol.wire.tasks import Mode, TaskRules
 from potp2p.training.central import read_rules
@@ -49,6 +49,8 @@ from tests.training.orders import (
     resnet_order,
     tokens_order,
 )
+
+NUDGE = Digest(bytes(range(32)))
 
 
 class Bench:
@@ -127,7 +129,15 @@ class Bench:
     def replay(self, index: int, shard: int | None = None) -> Replayed:
         data = self.shard(index if shard is None else shard)
         report = self.do(
-            Replay(lease(index), self.rules, self.model, self.theta, data, self.payload(index))
+            Replay(
+                lease(index),
+                self.rules,
+                self.model,
+                self.theta,
+                data,
+                self.payload(index),
+                NUDGE,
+            )
         )
         assert isinstance(report, Replayed)
         return report

@@ -25,7 +25,7 @@ from potp2p.protocol.ledger.audit_records import (
 from potp2p.protocol.ledger.auditors import AuditorPool, note_lapse, open_pool
 from potp2p.protocol.ledger.audits import called, escalate, with_callees
 from potp2p.protocol.ledger.context import BlockContext
-from potp2p.protocol.ledger.findings import report_verdict
+from potp2p.protocol.ledger.findings import calls_unstable, report_verdict
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.rulings import close_audit
 from potp2p.protocol.ledger.state import State
@@ -150,6 +150,8 @@ def _end_reveals(
     verdicts = set(_verdicts(state, place, audit, audit.auditors))
     if len(verdicts) != 1:
         return escalate(state, context, place, audit, Escalation.SPLIT)
+    if calls_unstable(state, place, audit, audit.auditors):
+        return escalate(state, context, place, audit, Escalation.UNSTABLE)
     return _rule(state, context, place, audit, verdicts.pop())
 
 

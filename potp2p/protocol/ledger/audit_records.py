@@ -65,6 +65,8 @@ class Escalation(IntEnum):
     SPLIT = 3
     """Reports differ in their verdict."""
     CHALLENGE = 4
+    UNSTABLE = 5
+    """Auditors' own replays drift apart: all judges look before anything follows from it."""
 
 
 @unique

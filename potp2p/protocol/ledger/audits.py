@@ -260,7 +260,13 @@ def apply_reveal_audit(state: State, sender: Sender, action: RevealAudit) -> Non
     require(mine.commitment != NO_DIGEST, RejectionReason.NOT_FOUND, "never committed")
     require(mine.report is None, RejectionReason.DUPLICATE, "opened already")
     assert lease.claim is not None
-    finding = Finding(action.trace, action.loss_before, action.loss_after, action.distances)
+    finding = Finding(
+        action.trace,
+        action.loss_before,
+        action.loss_after,
+        action.distances,
+        action.instability,
+    )
     contribution = Contribution(LeaseKey(*place, lease.miner), lease.claim.payload)
     require(
         audit_commitment(contribution, sender.node, action.salt, finding) == mine.commitment,

@@ -22,6 +22,15 @@ def report_verdict(
     return None if measure is None else measure.verdict
 
 
+def calls_unstable(
+    state: State, place: LeasePlace, audit: Audit, callees: tuple[AuditorRecord, ...]
+) -> int:
+    """Count the reports that would be failures, were their auditors' own replays not apart."""
+    lease, rules = state.lease(*place), state.task(place[0]).rules
+    measures = (report_measure(audit, each, lease, rules) for each in callees)
+    return sum(measure is not None and measure.is_excused for measure in measures)
+
+
 def report_measure(
     audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRules
 ) -> Measure | None:

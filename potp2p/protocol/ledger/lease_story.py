@@ -9,6 +9,8 @@ from potp2p.protocol.ledger.findings import report_measure
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReceiptKind, ReportLine
 from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundRecord
+from potp2p.protocol.verification.tolerance import tolerance_of
+from potp2p.protocol.verification.verdict import tolerances_apart
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.tasks import TaskRules
 
@@ -94,6 +96,9 @@ def _audit(audit: Audit, lease: LeaseRecord, rules: TaskRules) -> AuditReceipt:
 
 def _line(audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRules) -> ReportLine:
     measure = report_measure(audit, callee, lease, rules)
+    instability = None if callee.report is None else callee.report.instability
+    tolerance = tolerance_of(rules.model.tolerance, rules.mode)
+    apart = 0 if instability is None else tolerances_apart(instability, tolerance)
     return ReportLine(
         auditor=callee.auditor,
         conduct=callee.conduct,
@@ -102,5 +107,7 @@ def _line(audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRu
         measure=None if measure is None else measure.kind,
         measured=PartsPerMillion(0 if measure is None else measure.measured),
         tolerance=PartsPerMillion(0 if measure is None else measure.tolerance),
+        excused=measure is not None and measure.is_excused,
+        instability=PartsPerMillion(apart),
         paid=Amount(0),
     )

@@ -53,6 +53,10 @@ class ReportLine:
     measure: MeasureKind | None
     measured: PpmField
     tolerance: PpmField
+    excused: bool
+    """It would have failed, were its auditor's own replays not apart."""
+    instability: PpmField
+    """How far those lie apart, in millionths of a tolerance; zero where it was not measured."""
     paid: AmountField
     """For the replay, from the task's share for auditors."""
 

@@ -201,6 +201,8 @@ class TaskStatus(IntEnum):
     CANCELLED = 5
     FAILED = 6
     """Diverged, or three rounds in a row without a result."""
+    UNSTABLE = 7
+    """Honest replays drift apart: judges found so of several contributions; refunded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ class Task:
     """Height at which it was over; zero before."""
     waiting: HeightField
     """Height since which no miner could take its next round; zero: one can, or none was needed."""
+    unstable: CountField
+    """Final rulings that are void because honest replays drift apart."""
 
 
 @unique

@@ -42,6 +42,8 @@ from potp2p.protocol.ledger.tasks import (
 
 EMPTY_ROUNDS_MAX: Final = 3
 """Rounds in a row without an update that end a task."""
+UNSTABLE_RULINGS_MAX: Final = 3
+"""Rulings that are void because honest replays drift apart, before a task ends."""
 
 
 def advance_rounds(state: State, context: BlockContext, task_id: TaskId) -> None:
@@ -53,6 +55,8 @@ def advance_rounds(state: State, context: BlockContext, task_id: TaskId) -> None
     if task.status is TaskStatus.RUNNING and task.round not in task.open_rounds:
         if task.cancelled:
             end_task(state, context, task_id, TaskStatus.CANCELLED)
+        elif task.unstable >= UNSTABLE_RULINGS_MAX:
+            end_task(state, context, task_id, TaskStatus.UNSTABLE)
         else:
             start_round(state, context, task_id)
 
@@ -220,6 +224,8 @@ def _end_of(task: Task, *, mostly_diverged: bool) -> TaskStatus | None:
         return TaskStatus.FINISHED
     if task.cancelled:
         return TaskStatus.CANCELLED
+    if task.unstable >= UNSTABLE_RULINGS_MAX:
+        return TaskStatus.UNSTABLE
     if not task.losses or min(task.passes) < rules.finish.min_passes:
         return None
     met = rules.finish.target_loss > 0 and task.losses[-1] <= rules.finish.target_loss

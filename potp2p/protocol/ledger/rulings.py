@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.types import NodeId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.incentives.rewards import audit_worth
@@ -17,7 +18,7 @@ from potp2p.protocol.ledger.booking import withdraw_weight
 from potp2p.protocol.ledger.challenges import settle_challenge
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.convictions import Bounty, convict, punish_auditor, share_out
-from potp2p.protocol.ledger.findings import OPPOSITE, report_verdict
+from potp2p.protocol.ledger.findings import OPPOSITE, calls_unstable, report_verdict
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.miners import is_banned
 from potp2p.protocol.ledger.records import LeaseStatus
@@ -46,6 +47,8 @@ def close_audit(
     liars are slashed before their challenger is rewarded, and provers are paid from what is left.
     """
     verdict = Verdict.VOID if found is None else found
+    if verdict is Verdict.VOID:
+        _note_instability(state, place, audit)
     lease = state.lease(*place)
     if audit.provisional is Verdict.FAIL:
         _end_suspension(state, lease.miner)
@@ -74,6 +77,20 @@ def close_audit(
         bounty = Bounty(_provers(state, place, audit), _reward(state, context, place))
         penalty = convict(state, context, place[0], lease.miner, bounty)
         state.put_audit(*place, replace(audit, penalty=penalty))
+
+
+def _note_instability(state: State, place: LeasePlace, audit: Audit) -> None:
+    """
+    Count a void ruling against its task where an honest judge found that replays drift apart.
+
+    Several of these end the task (`rounds.py`). Until then what is void is unpaid work: at most the
+    audited contributions of the rounds that are open by then. A client gains no more by a rule
+    that it chose to be unstable, and has a model that honest machines do not agree on. A league of
+    auditors cannot end a task: among f + 1 judges one is honest.
+    """
+    if calls_unstable(state, place, audit, audit.judges) >= weak_quorum(len(audit.judges)):
+        task = state.task(place[0])
+        state.put_task(place[0], replace(task, unstable=task.unstable + 1))
 
 
 def _end_suspension(state: State, node: NodeId) -> None:

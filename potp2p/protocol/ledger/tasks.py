@@ -64,6 +64,7 @@ def apply_submit_task(
             audit_pool=Amount(0),
             ended=Height(0),
             waiting=Height(0),
+            unstable=0,
         ),
     )
     state.put_chain(replace(chain, tasks=(*chain.tasks, task)))

@@ -14,10 +14,11 @@ from potp2p.protocol.wire.fields import (
     TaskField,
 )
 from potp2p.protocol.wire.schema import Octets, encode
-from potp2p.protocol.wire.verification import Distances, Trace
+from potp2p.protocol.wire.verification import Distances, Instability, Trace
 
 TRACE_DOMAIN: Final = "potp2p/trace/1"
 AUDIT_DOMAIN: Final = "potp2p/audit-commitment/1"
+NUDGE_DOMAIN: Final = "potp2p/nudge/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ class Finding:
     loss_before: LossField
     loss_after: LossField
     distances: Distances
+    instability: Instability | None
+    """None where the payload lies so near that it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Nudge:
+    contribution: Contribution
+    auditor: NodeField
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +82,13 @@ def audit_commitment(
 ) -> Digest:
     """Bind an auditor to its finding: nobody else's opening can be shown as one's own."""
     return tagged_hash(AUDIT_DOMAIN, encode(_AuditStatement(contribution, auditor, salt, finding)))
+
+
+def nudge_of(contribution: Contribution, auditor: NodeId) -> Digest:
+    """
+    Return what seeds the nudge of an auditor's second replay: nobody chooses it.
+
+    Each auditor has its own, so that a nudge which happens to grow little misleads one of them and
+    not all judges at once.
+    """
+    return tagged_hash(NUDGE_DOMAIN, encode(_Nudge(contribution, auditor)))

@@ -24,6 +24,11 @@ class Tolerance:
     """
     floor: int = 1
     """Share of the whole norm below which a tensor is rounding noise and not compared alone."""
+    unstable: int = 100_000
+    """
+    Share of these tolerances, in ppm, beyond which one auditor's own two replays show that honest
+    machines drift apart: then no distance convicts.
+    """
 
 
 VOID_FACTOR: Final = 3

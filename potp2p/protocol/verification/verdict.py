@@ -1,7 +1,19 @@
-"""From measured distances, traces and loss claims to a verdict, in integers (DESIGN 8.4)."""
+"""
+From measured distances, traces and loss claims to a verdict, in integers (DESIGN 8.4).
+
+Where training is so unstable that a rounding grows beyond what may be tolerated, a distance proves
+nothing: an auditor whose own two replays drift apart finds void where it would have found a
+failure. What needs no training to be compared, the claimed losses, convicts all the same.
+
+What a lie about it is worth: void instead of fail, to save a cheater, is outvoted by all judges,
+which replay whatever drawn auditors call unstable, and leaves the liar unpaid and out of the
+tables; pass would have served it better. Fail instead of void, to convict an honest miner, takes a
+quorum of judges, as without any of this. The nudge is given by the contribution and the auditor,
+and what is measured with it by training alone, so that no miner can make itself look unstable.
+"""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, unique
 from typing import Final
 
@@ -12,7 +24,8 @@ from potp2p.protocol.verification.tolerance import (
     VOID_FACTOR,
     Tolerance,
 )
-from potp2p.protocol.wire.verification import Trace
+from potp2p.protocol.wire.fields import PPM_BOUND
+from potp2p.protocol.wire.verification import Instability, Trace
 
 PPM: Final = 1_000_000
 
@@ -46,6 +59,18 @@ class MeasureKind(IntEnum):
     LOSS_AFTER = 7
 
 
+DRIFTING: Final = frozenset(
+    {
+        MeasureKind.OVERALL,
+        MeasureKind.TENSOR,
+        MeasureKind.EXPONENTS,
+        MeasureKind.TRACE_LOSS,
+        MeasureKind.TRACE_NORM,
+    }
+)
+"""What honest machines differ by where training is unstable; losses are of given weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One comparison: what was measured and how much of it is tolerated, in ppm but for counts."""
@@ -53,11 +78,18 @@ class Measure:
     kind: MeasureKind
     measured: int
     tolerance: int
+    unstable: bool = False
+    """The auditor's own replays drift apart in what is compared."""
 
     @property
     def verdict(self) -> Verdict:
         """Return what it says alone."""
-        return _judge(self.measured, self.tolerance)
+        return Verdict.VOID if self.is_excused else _judge(self.measured, self.tolerance)
+
+    @property
+    def is_excused(self) -> bool:
+        """Tell whether it would have failed, were training not unstable."""
+        return self.unstable and _judge(self.measured, self.tolerance) is Verdict.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +121,30 @@ def worst_of(measures: Iterable[Measure]) -> Measure:
 
 def measures_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Iterator[Measure]:
     """Yield everything that is compared, at least the distances."""
+    unstable = is_unstable(finding.instability, tolerance)
+    for each in _compared(claims, finding, tolerance):
+        yield replace(each, unstable=unstable and each.kind in DRIFTING)
+
+
+def is_unstable(instability: Instability | None, tolerance: Tolerance) -> bool:
+    """Tell whether an auditor's own replays lie too far apart for a distance to prove anything."""
+    return instability is not None and tolerances_apart(instability, tolerance) > tolerance.unstable
+
+
+def tolerances_apart(instability: Instability, tolerance: Tolerance) -> int:
+    """Return how far an auditor's own replays lie apart, in millionths of a tolerance."""
+    distances = instability.distances
+    if not distances.exponents_fit:
+        return PPM_BOUND - 1
+    shares = (
+        distances.overall * PPM // tolerance.overall,
+        distances.tensor_max * PPM // tolerance.tensor,
+        instability.trace * PPM // tolerance.trace,
+    )
+    return min(max(shares), PPM_BOUND - 1)
+
+
+def _compared(claims: Claims, finding: Finding, tolerance: Tolerance) -> Iterator[Measure]:
     assert claims.trace is not None
     distances = finding.distances
     yield Measure(MeasureKind.OVERALL, distances.overall, tolerance.overall)
@@ -100,18 +156,21 @@ def measures_of(claims: Claims, finding: Finding, tolerance: Tolerance) -> Itera
     claimed, replayed = claims.trace.entries, finding.trace.entries
     yield Measure(MeasureKind.TRACE_LENGTH, abs(len(claimed) - len(replayed)), 0)
     limit = tolerance.trace
-    for left, right in zip(claimed, replayed, strict=False):
-        loss = _relative(left.loss, right.loss, LOSS_FLOOR)
-        yield Measure(MeasureKind.TRACE_LOSS, loss, limit)
-        norm = _relative(left.gradient_norm, right.gradient_norm, NORM_FLOOR)
-        yield Measure(MeasureKind.TRACE_NORM, norm, limit)
-    before = _relative(claims.loss_before, finding.loss_before, LOSS_FLOOR)
+    # Of hundreds of entries the worst decides: a judge's ruling must not take a block's time.
+    losses = zip((each.loss for each in claimed), (each.loss for each in replayed), strict=False)
+    worst = max((relative(left, right, LOSS_FLOOR) for left, right in losses), default=0)
+    yield Measure(MeasureKind.TRACE_LOSS, worst, limit)
+    pairs = zip(claimed, replayed, strict=False)
+    norms = ((left.gradient_norm, right.gradient_norm) for left, right in pairs)
+    worst = max((relative(left, right, NORM_FLOOR) for left, right in norms), default=0)
+    yield Measure(MeasureKind.TRACE_NORM, worst, limit)
+    before = relative(claims.loss_before, finding.loss_before, LOSS_FLOOR)
     yield Measure(MeasureKind.LOSS_BEFORE, before, tolerance.loss)
-    after = _relative(claims.loss_after, finding.loss_after, LOSS_FLOOR)
+    after = relative(claims.loss_after, finding.loss_after, LOSS_FLOOR)
     yield Measure(MeasureKind.LOSS_AFTER, after, tolerance.loss)
 
 
-def _relative(claimed: int, replayed: int, floor: int) -> int:
+def relative(claimed: int, replayed: int, floor: int) -> int:
     """Return a difference in ppm of what the replay found."""
     return abs(claimed - replayed) * PPM // max(replayed, floor)
 

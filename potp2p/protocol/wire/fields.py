@@ -1,6 +1,6 @@
 """Field types that many messages share, each with its bound on the wire."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from potp2p.foundation.limits import (
     ACCOUNT_BYTES,
@@ -54,7 +54,8 @@ ShardField = Annotated[ShardIndex, Uint(SHARDS_MAX)]
 ValidatorField = Annotated[ValidatorIndex, Uint(VALIDATORS_MAX)]
 LossField = Annotated[MicroNats, Uint(1 << 40)]
 """A loss up to a million nats; one that is not finite is said by a flag beside it."""
-PpmField = Annotated[PartsPerMillion, Uint(1 << 40)]
+PPM_BOUND: Final = 1 << 40
+PpmField = Annotated[PartsPerMillion, Uint(PPM_BOUND)]
 SignedPpmField = Annotated[PartsPerMillion, Int(1 << 40)]
 CountField = Annotated[int, Uint(1 << 48)]
 MillisecondsField = Annotated[int, Uint(1 << 48)]

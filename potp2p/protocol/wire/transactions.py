@@ -27,7 +27,7 @@ from potp2p.protocol.wire.fields import (
 )
 from potp2p.protocol.wire.schema import Octets, Text, Uint
 from potp2p.protocol.wire.tasks import TaskRules
-from potp2p.protocol.wire.verification import Distances, SaltField, Trace
+from potp2p.protocol.wire.verification import Distances, Instability, SaltField, Trace
 
 TRANSACTION_DOMAIN: Final = "potp2p/transaction/1"
 
@@ -183,7 +183,7 @@ class RevealTrace:
 
 @dataclass(frozen=True, slots=True)
 class RevealAudit:
-    """An auditor opens its commitment: its own trace, loss claims and distances."""
+    """An auditor opens its commitment: its own trace, loss claims, distances and instability."""
 
     KIND: ClassVar = 24
     task: TaskField
@@ -194,6 +194,8 @@ class RevealAudit:
     loss_before: LossField
     loss_after: LossField
     distances: Distances
+    instability: Instability | None
+    """None where the payload lies so near that it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,4 +37,18 @@ class Distances:
     """Chunk exponents are those of the encoded replay, or one off at a power of two."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instability:
+    """
+    How far two replays by one auditor lie apart, the second from weights nudged by a rounding.
+
+    What a rounding grows to says how far honest machines drift apart on this very lease.
+    """
+
+    distances: Distances
+    """As if the nudged replay were a payload."""
+    trace: PpmField
+    """Largest relative difference of a loss or a gradient norm."""
+
+
 SaltField = Annotated[bytes, Octets(32)]

@@ -104,5 +104,6 @@ def _report(claimed: Trained, distances: Distances) -> Replayed:
         diverged=claimed.diverged,
         trace=claimed.trace,
         distances=distances,
+        instability=None,
         milliseconds=1,
     )

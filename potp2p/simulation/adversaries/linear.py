@@ -78,6 +78,7 @@ class LinearWorkers(FakeWorkers):
             diverged=False,
             trace=work.trace,
             distances=distances_of(Path(command.payload), layout, work.update_P),
+            instability=None,
             milliseconds=1,
         )
 

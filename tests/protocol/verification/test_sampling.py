@@ -13,6 +13,7 @@ from potp2p.protocol.verification.commitments import (
     Finding,
     LeaseKey,
     audit_commitment,
+    nudge_of,
     trace_commitment,
 )
 from potp2p.protocol.verification.sampling import (
@@ -24,7 +25,7 @@ from potp2p.protocol.verification.sampling import (
     is_drawn,
     share_of_draw,
 )
-from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+from potp2p.protocol.wire.verification import Distances, Instability, Trace, TraceEntry
 from tests.doubles.ledger_world import key_pair
 
 TASK = TaskId(sha256(b"task"))
@@ -126,7 +127,8 @@ def test_trace_commitment_binds_lease_salt_and_every_entry() -> None:
 
 def test_audit_commitment_binds_contribution_auditor_salt_and_finding() -> None:
     distances = Distances(PartsPerMillion(1), PartsPerMillion(2), True)
-    finding = Finding(TRACE, MicroNats(3), MicroNats(4), distances)
+    instability = Instability(distances, PartsPerMillion(3))
+    finding = Finding(TRACE, MicroNats(3), MicroNats(4), distances, instability)
     work = Contribution(LEASE, BlobId(BEACON))
     bound = audit_commitment(work, NODES[1], SALT, finding)
     others = [
@@ -141,8 +143,24 @@ def test_audit_commitment_binds_contribution_auditor_salt_and_finding() -> None:
             SALT,
             replace(finding, distances=replace(distances, exponents_fit=False)),
         ),
+        audit_commitment(work, NODES[1], SALT, replace(finding, instability=None)),
+        audit_commitment(
+            work,
+            NODES[1],
+            SALT,
+            replace(finding, instability=replace(instability, trace=PartsPerMillion(4))),
+        ),
     ]
-    assert len({bound, *others}) == 7
+    assert len({bound, *others}) == 9
+
+
+def test_nobody_chooses_a_nudge_and_no_two_auditors_share_one() -> None:
+    work = Contribution(LEASE, BlobId(BEACON))
+    nudges = {nudge_of(work, node) for node in NODES}
+    assert len(nudges) == len(NODES)
+    assert nudge_of(replace(work, payload=BlobId(bytes(32))), NODES[0]) not in nudges
+    other = replace(work, lease=replace(LEASE, shard=ShardIndex(3)))
+    assert nudge_of(other, NODES[0]) not in nudges
 
 
 def test_parts_of_a_draw_add_up_to_its_probability() -> None:

@@ -13,21 +13,39 @@ from potp2p.protocol.verification.verdict import (
     Claims,
     MeasureKind,
     Verdict,
+    is_unstable,
     measures_of,
+    tolerances_apart,
     verdict_of,
     worst_of,
 )
 from potp2p.protocol.wire.tasks import Mode, ToleranceClass
-from potp2p.protocol.wire.verification import Distances, Trace, TraceEntry
+from potp2p.protocol.wire.verification import Distances, Instability, Trace, TraceEntry
 
 TOLERANCE = Tolerance(1_000, 10_000, 10_000)
 TRACE = Trace(tuple(TraceEntry(MicroNats(2_000_000 + each), 10**9) for each in range(8)))
 CLAIMS = Claims(TRACE, 2_000_000, 1_900_000, diverged=False)
 
 
-def found(overall: int = 0, tensor: int = 0, *, fit: bool = True, trace: Trace = TRACE) -> Finding:
+BOUND = TOLERANCE.unstable * TOLERANCE.overall // 1_000_000
+"""What an auditor's own replays may be apart by, over all parameters."""
+
+
+def found(
+    overall: int = 0,
+    tensor: int = 0,
+    *,
+    fit: bool = True,
+    trace: Trace = TRACE,
+    instability: Instability | None = None,
+) -> Finding:
     distances = Distances(PartsPerMillion(overall), PartsPerMillion(tensor), fit)
-    return Finding(trace, MicroNats(2_000_000), MicroNats(1_900_000), distances)
+    return Finding(trace, MicroNats(2_000_000), MicroNats(1_900_000), distances, instability)
+
+
+def apart(overall: int = 0, tensor: int = 0, trace: int = 0, *, fit: bool = True) -> Instability:
+    distances = Distances(PartsPerMillion(overall), PartsPerMillion(tensor), fit)
+    return Instability(distances, PartsPerMillion(trace))
 
 
 @pytest.mark.parametrize(
@@ -142,3 +160,66 @@ def test_the_measure_that_decides_is_named(
     worst = worst_of(measures_of(claims, finding, TOLERANCE))
     assert (worst.kind, worst.measured) == (kind, measured)
     assert worst.verdict is verdict_of(claims, finding, TOLERANCE)
+
+
+CHAOS = apart(80_000, 300_000, 380_000)
+
+
+@pytest.mark.parametrize(
+    ("instability", "unstable"),
+    [
+        (None, False),
+        (apart(), False),
+        (apart(BOUND, 10 * BOUND, 10 * BOUND), False),
+        (apart(BOUND + 1), True),
+        (apart(tensor=10 * BOUND + 1), True),
+        (apart(trace=10 * BOUND + 1), True),
+        (apart(fit=False), True),
+        (apart((1 << 40) - 1, (1 << 40) - 1, (1 << 40) - 1), True),
+    ],
+)
+def test_training_is_unstable_beyond_a_share_of_any_tolerance(
+    instability: Instability | None, unstable: bool
+) -> None:
+    assert is_unstable(instability, TOLERANCE) is unstable
+    far = found(900_000, 900_000, instability=instability)
+    assert verdict_of(CLAIMS, far, TOLERANCE) is (Verdict.VOID if unstable else Verdict.FAIL)
+
+
+def test_instability_excuses_what_drifts_and_nothing_else() -> None:
+    honest = found(instability=CHAOS)
+    drifted = Trace(tuple(replace(each, gradient_norm=2 * 10**9) for each in TRACE.entries))
+    assert verdict_of(replace(CLAIMS, trace=drifted), honest, TOLERANCE) is Verdict.VOID
+    assert verdict_of(CLAIMS, found(fit=False, instability=CHAOS), TOLERANCE) is Verdict.VOID
+    for lie in (
+        replace(CLAIMS, loss_before=2_100_000),
+        replace(CLAIMS, loss_after=1),
+        replace(CLAIMS, trace=Trace(TRACE.entries[:-1])),
+    ):
+        assert verdict_of(lie, honest, TOLERANCE) is Verdict.FAIL
+        assert verdict_of(lie, found(900_000, instability=CHAOS), TOLERANCE) is Verdict.FAIL
+
+
+@given(
+    st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1)
+)
+def test_no_word_about_instability_makes_a_report_worse_or_a_failure_a_pass(
+    distance: int, overall: int, trace: int
+) -> None:
+    stable = verdict_of(CLAIMS, found(distance), TOLERANCE)
+    said = apart(overall, overall, trace)
+    unstable = verdict_of(CLAIMS, found(distance, instability=said), TOLERANCE)
+    assert unstable in (stable, Verdict.VOID)
+    assert unstable <= stable
+    assert (unstable is Verdict.PASS) is (stable is Verdict.PASS)
+    assert 0 <= tolerances_apart(said, TOLERANCE) < 1 << 40
+
+
+def test_what_is_excused_decides_before_what_is_void_anyway() -> None:
+    finding = found(1_500, 900_000, instability=CHAOS)
+    worst = worst_of(measures_of(CLAIMS, finding, TOLERANCE))
+    assert (worst.kind, worst.verdict) == (MeasureKind.TENSOR, Verdict.VOID)
+    assert worst.is_excused
+    plain = worst_of(measures_of(CLAIMS, found(1_500, instability=CHAOS), TOLERANCE))
+    assert plain.verdict is Verdict.VOID
+    assert not plain.is_excused

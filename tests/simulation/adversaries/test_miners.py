@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from potp2p.foundation.errors import ConfigurationError
-from potp2p.foundation.types import Round, ShardIndex, TaskId
+from potp2p.foundation.types import Digest, Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.verification.commitments import Finding
 from potp2p.protocol.verification.tolerance import tolerance_of
@@ -63,11 +63,14 @@ class Bench:
             command.theta,
             str(self.folder / shard_file(command.lease.shard)),
             command.payload,
+            Digest(bytes(32)),
         )
         found = await LinearWorkers().execute(replay)
         assert isinstance(found, Replayed)
         claims = Claims(trained.trace, trained.loss_before, trained.loss_after, trained.diverged)
-        finding = Finding(found.trace, found.loss_before, found.loss_after, found.distances)
+        finding = Finding(
+            found.trace, found.loss_before, found.loss_after, found.distances, found.instability
+        )
         tolerance = tolerance_of(command.rules.model.tolerance, command.rules.mode)
         return verdict_of(claims, finding, tolerance)
 
