@@ -224,6 +224,8 @@ class LedgerWorld:
     client: KeyPair
     silent: Silence = lambda _node, _action: False
     """What a node fails to say."""
+    hidden: Callable[[NodeId], bool] = lambda _miner: False
+    """Whose payloads nobody can have: no judge attests them."""
     measure: Measure = lambda _auditor, _lease: HONEST
     """What an auditor finds."""
     instability: Measured = lambda _auditor, _lease: None
@@ -406,7 +408,11 @@ class LedgerWorld:
         for attest in duties.attests:
             if attest.claims_ended:
                 claimed = {(each.shard, each.miner) for each in attest.claimed}
-                places = tuple(place for place, row in enumerate(attest.rows) if row in claimed)
+                places = tuple(
+                    place
+                    for place, row in enumerate(attest.rows)
+                    if row in claimed and not self.hidden(row[1])
+                )
                 yield Attest(attest.task, attest.round, bitmap_of(places))
         for result in duties.results:
             parts = [each.payload for each in result.accepted]

@@ -9,6 +9,7 @@ from potp2p.foundation.types import POT, Amount, NodeId
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.ledger.audit_reach import audit_reach
 from potp2p.protocol.ledger.audit_records import AuditPhase
+from potp2p.protocol.ledger.conservation import check_supply
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.verification.commitments import LeaseKey
 from potp2p.protocol.wire.transactions import (
@@ -48,6 +49,8 @@ class Chaos:
     """Auditors, and at most f judges, that report whatever they like."""
     idlers: set[NodeId] = field(default_factory=set)
     """Auditors and judges, f with the liars among them, that now and then do nothing."""
+    hiders: set[NodeId] = field(default_factory=set)
+    """Miners that now and then serve no payload."""
 
     def __post_init__(self) -> None:
         seats = [each.node_id for each in self.world.validators]
@@ -57,12 +60,15 @@ class Chaos:
             kind = self.random.randrange(6)
             if kind < 4:
                 (self.cheats, self.mutes, self.liars, self.idlers)[kind].add(rig)
+            if self.random.randrange(6) == 0:
+                self.hiders.add(rig)
         self.world.measure = self.measure
+        self.world.hidden = self.hidden
         self.world.silent = self.silent
 
     @property
     def honest(self) -> list[KeyPair]:
-        bad = self.cheats | self.mutes | self.liars
+        bad = self.cheats | self.mutes | self.liars | self.hiders
         everyone = (*self.world.validators, *self.world.miners)
         return [each for each in everyone if each.node_id not in bad]
 
@@ -73,6 +79,12 @@ class Chaos:
                 (HONEST, NEAR, FORGED)
             )
         return FORGED if lease.miner in self.cheats else HONEST
+
+    def hidden(self, miner: NodeId) -> bool:
+        # All judges alike: what is not there is there for none of them.
+        return (
+            miner in self.hiders and Random(miner + bytes([self.world.height // 40])).random() < 0.5
+        )
 
     def silent(self, node: NodeId, action: Free) -> bool:
         if isinstance(action, RevealTrace) and node in self.mutes:
@@ -151,6 +163,10 @@ def survive(seed: int) -> None:
     mine = {each.node_id for each in chaos.honest}
     kinds = {each.kind for each in world.receipts if each.miner in mine}
     assert ReceiptKind.REJECTED not in kinds
+    fined = [fine for each in world.receipts for fine in each.fines]
+    assert {each.miner for each in fined} <= chaos.hiders
+    expected, found = check_supply(world.store.records.items())
+    assert expected == found
 
 
 def test_claims_of_the_honest_are_paid_whoever_lies_among_drawn_auditors() -> None:
