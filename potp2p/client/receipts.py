@@ -48,7 +48,11 @@ class ProvedReceipt:
 async def fetch_receipt(
     client: Client, task: TaskId, round_: Round, shard: ShardIndex
 ) -> ProvedReceipt:
-    """Return what a settled lease came to; MissingError where no connected peer can prove it."""
+    """
+    Return what a settled lease came to.
+
+    MissingError where no connected peer can prove it, UnreachableError where none answers.
+    """
     return await _fetch(client, ReceiptRequest(task, round_, shard))
 
 
@@ -64,16 +68,19 @@ async def receipts_of_round(
 
 
 async def _fetch(client: Client, wanted: ReceiptRequest | ReceiptAtRequest) -> ProvedReceipt:
-    failure = "no peer connected"
+    failure, is_answered = "no peer connected", False
     for peer in _peers(client):
         try:
             return await _prove(client, peer, wanted)
         except PeerError as error:
             client.network.directory.penalise(peer, error)
-            failure = str(error)
-        except (MissingError, UnreachableError) as error:
-            failure = str(error)
-    raise MissingError(f"no receipt of round {wanted.round}: {failure}")
+            failure, is_answered = str(error), True
+        except MissingError as error:
+            failure, is_answered = str(error), True
+        except UnreachableError as error:
+            failure = failure if is_answered else str(error)
+    what = f"no receipt of round {wanted.round}: {failure}"
+    raise MissingError(what) if is_answered else UnreachableError(what)
 
 
 async def _prove(

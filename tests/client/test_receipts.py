@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from potp2p.client.receipts import fetch_receipt, receipts_of
 from potp2p.client.session import Client
-from potp2p.foundation.errors import MissingError
+from potp2p.foundation.errors import MissingError, UnreachableError
 from potp2p.foundation.types import Amount, Digest, NodeId, Round, ShardIndex, TaskId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.receipt_records import Receipt, ReceiptKind
@@ -147,6 +147,10 @@ async def test_a_forged_receipt_is_refused_and_its_bearer_punished(
             with pytest.raises(MissingError):
                 await fetch_receipt(client, task, Round(0), FIRST)
             assert len(world.hub.penalties) == before + 1
+        world.hub.partition([client.keys.node_id], [liar.node])
+        with pytest.raises(UnreachableError, match="no receipt of round 0"):
+            # That nobody answers is not that there is none.
+            await fetch_receipt(client, task, Round(0), FIRST)
         world.hub.heal()
         assert (await fetch_receipt(client, task, Round(0), FIRST)).receipt.paid > 0
 
