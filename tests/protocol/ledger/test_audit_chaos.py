@@ -60,7 +60,7 @@ class Chaos:
             kind = self.random.randrange(6)
             if kind < 4:
                 (self.cheats, self.mutes, self.liars, self.idlers)[kind].add(rig)
-            if self.random.randrange(6) == 0:
+            if self.random.randrange(3) == 0:
                 self.hiders.add(rig)
         self.world.measure = self.measure
         self.world.hidden = self.hidden
@@ -83,7 +83,7 @@ class Chaos:
     def hidden(self, miner: NodeId) -> bool:
         # All judges alike: what is not there is there for none of them.
         return (
-            miner in self.hiders and Random(miner + bytes([self.world.height // 40])).random() < 0.5
+            miner in self.hiders and Random(miner + bytes([self.world.height // 10])).random() < 0.5
         )
 
     def silent(self, node: NodeId, action: Free) -> bool:
