@@ -25,7 +25,6 @@ from potp2p.services.chain import ChainService
 from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
 from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
-from potp2p.services.salts import Salted, own_salt
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Lease, Replay
 from potp2p.training.reports import Replayed
@@ -43,6 +42,7 @@ class AuditingService:
     workers: Workers
     notebook: Notebook
     outbox: OutboxService
+    random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _errands: Errands = field(init=False)
@@ -110,7 +110,7 @@ class AuditingService:
             f"{report.milliseconds} ms",
         )
         return AuditDraft(
-            salt=own_salt(self.keys.secret, Salted.AUDIT, lease_key(*place)),
+            salt=self.random_bytes(32),
             trace=report.trace,
             loss_before=report.loss_before,
             loss_after=report.loss_after,
