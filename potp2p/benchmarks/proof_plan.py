@@ -10,6 +10,7 @@ from potp2p.foundation.types import POT
 from potp2p.simulation.adversaries.kinds import POISONS, Kind, Place, place_of
 
 PPM: Final = 1_000_000
+SEED_BOUND: Final = 1 << 48
 QUICK_ROUNDS: Final = 4
 """One to learn from, one to cheat in, and two in which what was convicted meanwhile is over."""
 FULL_ROUNDS: Final = 200
@@ -75,6 +76,8 @@ def verify_proof_plan(plan: ProofPlan) -> None:
         )
     if not plan.kinds:
         raise ConfigurationError("--kinds names no adversary")
+    if not 0 <= plan.seed < SEED_BOUND:
+        raise ConfigurationError(f"--seed {plan.seed}: from 0 to {SEED_BOUND - 1}")
 
 
 def certain_worlds(plan: ProofPlan) -> list[WorldPlan]:

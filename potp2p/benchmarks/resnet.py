@@ -18,7 +18,12 @@ import trio
 from potp2p.benchmarks.machine import Machine
 from potp2p.benchmarks.memory import kind_of
 from potp2p.foundation.errors import ConfigurationError, OperatingError
-from potp2p.foundation.limits import DEVNET_MINERS_MAX, DEVNET_VALIDATORS_MAX
+from potp2p.foundation.limits import (
+    DEVNET_BLOCK_MILLISECONDS_MAX,
+    DEVNET_BLOCK_MILLISECONDS_MIN,
+    DEVNET_MINERS_MAX,
+    DEVNET_VALIDATORS_MAX,
+)
 from potp2p.processes.documents import Document, document_of
 from potp2p.processes.fleet import Child, Fleet
 from potp2p.processes.programs import Programs
@@ -27,6 +32,7 @@ from potp2p.settings.task_file import read_rules
 
 EXAMPLE: Final = "images-resnet50"
 ROUNDS_WHOLE: Final = 100
+SEED_BOUND: Final = 1 << 48
 LOOK_SECONDS: Final = 5.0
 QUOTA_MIB: Final = 1_536
 """Of each node: package, three checkpoints and the payloads of three rounds in work."""
@@ -100,13 +106,20 @@ class Usage:
 def verify_resnet_plan(plan: ResnetPlan) -> None:
     """Raise ConfigurationError for a run that cannot be made."""
     bounds = (
-        ("--rounds", plan.flags.rounds, ROUNDS_WHOLE),
-        ("--validators", plan.flags.validators, DEVNET_VALIDATORS_MAX),
-        ("--miners", plan.flags.miners, DEVNET_MINERS_MAX),
+        ("--rounds", plan.flags.rounds, 1, ROUNDS_WHOLE),
+        ("--validators", plan.flags.validators, 1, DEVNET_VALIDATORS_MAX),
+        ("--miners", plan.flags.miners, 1, DEVNET_MINERS_MAX),
+        (
+            "--block-milliseconds",
+            plan.flags.block_milliseconds,
+            DEVNET_BLOCK_MILLISECONDS_MIN,
+            DEVNET_BLOCK_MILLISECONDS_MAX,
+        ),
+        ("--seed", plan.flags.seed, 0, SEED_BOUND - 1),
     )
-    for flag, value, most in bounds:
-        if not 1 <= value <= most:
-            raise ConfigurationError(f"{flag} {value}: from 1 to {most}")
+    for flag, value, least, most in bounds:
+        if not least <= value <= most:
+            raise ConfigurationError(f"{flag} {value}: from {least} to {most}")
     if not plan.flags.watts_per_core > 0:
         raise ConfigurationError(f"--watts-per-core {plan.flags.watts_per_core}: above 0")
 

@@ -96,6 +96,12 @@ def test_rounds_that_show_nothing_are_refused(rounds: int) -> None:
         verify_proof_plan(ProofPlan(quick=True, rounds=rounds))
 
 
+@pytest.mark.parametrize("seed", [-1, 1 << 48])
+def test_a_seed_that_no_task_may_have_is_refused_before_anything_runs(seed: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"--seed {seed}: from 0"):
+        verify_proof_plan(ProofPlan(quick=True, seed=seed))
+
+
 def test_a_miner_that_loses_its_bond_has_a_profit_below_zero_in_units_of_an_honest_one() -> None:
     cheat = row(Kind.NOISE, gain=-20, tested=3, caught=3, banned_in_round=2)
     found = figure(Kind.NOISE, row(gain=10), row(gain=30), cheat)

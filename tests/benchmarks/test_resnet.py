@@ -116,6 +116,8 @@ def test_nothing_looked_at_is_not_bounded(tmp_path: Path) -> None:
         ({"rounds": 0}, "--rounds 0: from 1 to 100"),
         ({"validators": 17}, "--validators 17: from 1 to 16"),
         ({"miners": 0}, "--miners 0: from 1 to 16"),
+        ({"block_milliseconds": 0}, "--block-milliseconds 0: from 200 to 60000"),
+        ({"seed": -1}, f"--seed -1: from 0 to {(1 << 48) - 1}"),
         ({"watts_per_core": 0.0}, "--watts-per-core 0.0: above 0"),
     ],
 )
