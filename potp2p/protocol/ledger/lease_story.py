@@ -12,6 +12,7 @@ from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundRecord
 from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.verification.verdict import tolerances_apart
 from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.fields import PPM_BOUND
 from potp2p.protocol.wire.tasks import TaskRules
 
 KIND_OF: Final = {
@@ -20,6 +21,9 @@ KIND_OF: Final = {
     LeaseStatus.VOID: ReceiptKind.VOID,
     LeaseStatus.REJECTED: ReceiptKind.REJECTED,
 }
+
+MEASURED_MAX: Final = PPM_BOUND - 1
+"""What a receipt can say: a trace may lie further off, which is no worse."""
 
 
 def story_of(  # noqa: PLR0913  # all the records of one lease
@@ -105,7 +109,7 @@ def _line(audit: Audit, callee: AuditorRecord, lease: LeaseRecord, rules: TaskRu
         committed=callee.commitment != NO_DIGEST,
         verdict=None if measure is None else measure.verdict,
         measure=None if measure is None else measure.kind,
-        measured=PartsPerMillion(0 if measure is None else measure.measured),
+        measured=PartsPerMillion(0 if measure is None else min(measure.measured, MEASURED_MAX)),
         tolerance=PartsPerMillion(0 if measure is None else measure.tolerance),
         excused=measure is not None and measure.is_excused,
         instability=PartsPerMillion(apart),
