@@ -6,12 +6,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from potp2p.foundation.types import Cycle, Digest, Epoch, Height, ValidatorIndex, View
+from potp2p.foundation.types import Amount, Cycle, Digest, Epoch, Height, ValidatorIndex, View
 from potp2p.protocol.consensus.effects import Accuse
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair
 from potp2p.protocol.crypto.signing import sign
 from potp2p.protocol.ledger.block import Ledger
+from potp2p.protocol.ledger.records import CycleWeights, Weight
 from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import BODY_DOMAIN, NO_DIGEST, RANK_NONE, AuthoredBody, BlockBody
 from potp2p.protocol.wire.consensus import Prepare, SignedPrepare
@@ -179,6 +180,10 @@ async def test_two_bodies_of_one_author_become_a_proof_that_the_law_takes(
 ) -> None:
     bench = Bench()
     rig = bench.world.miners[0]
+    state = bench.world.state
+    weights = CycleWeights((Weight(rig.node_id, Amount(1)),))
+    state.put_frozen_weights(state.chain().cycle, weights)
+    bench.world.rewrite(state)
     bodies = [_authored(bench, rig, seed) for seed in (b"a", b"b")]
     async with trio.open_nursery() as nursery:
         await run_to_rest(bench, nursery)

@@ -6,10 +6,11 @@ about. A seat loses a share of all it has at risk for each offence, the right to
 the next height on, its seat with the epoch, and every later one. All of the slash is burned: a
 share for whoever brings the proof would go to the authors that can copy it, and give a cheat that
 accuses itself a discount; honest validators bring it for nothing. A miner that signs two bodies
-loses what authors have: its rank, its lottery weight, and for a time its leases. Its bond stays, it
-answers for training, and no block can come of it.
+while it has weight loses what authors have: its rank, that weight, and for a time its leases. Its
+bond stays, it answers for training, and no block can come of it.
 """
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -111,19 +112,32 @@ def _require_open(state: State, offender: NodeId, offence: Offence, genesis: Gen
     )
     account = account_of(offender)
     seats = state.seats_of(offence.epoch) or ()
-    require(
-        offender in seats or state.miner(account) is not None,
-        RejectionReason.NOT_FOUND,
-        "the signer was neither validator nor miner",
-    )
     convict = state.convict(account)
     known = () if convict is None else convict.offences
     require(not _is_known(known, offence), RejectionReason.DUPLICATE, "the offence was punished")
+    require(
+        offender in seats or _may_author(state, offender),
+        RejectionReason.NOT_FOUND,
+        "the signer was no validator and has no weight to write blocks with",
+    )
     require(
         len(known) < CONVICTIONS_KEPT_MAX,
         RejectionReason.RATE,
         "the key was punished as often as a key can be",
     )
+
+
+def _may_author(state: State, node: NodeId) -> bool:
+    """
+    Tell whether a miner has weight in the present draws.
+
+    Without weight nobody writes blocks: two bodies of a fresh key harm none, and a record of each
+    pair would stay for ever, in blocks that cost their sender nothing.
+    """
+    frozen = state.frozen_weights(state.chain().cycle).weights
+    place = bisect_left(frozen, node, key=lambda each: each.miner)
+    has_weight = place < len(frozen) and frozen[place].miner == node
+    return has_weight and state.miner(account_of(node)) is not None
 
 
 def _is_known(known: tuple[Offence, ...], offence: Offence) -> bool:

@@ -375,7 +375,7 @@ def test_proof_against_the_first_author_blames_no_primary_and_no_other_author() 
 
 
 def test_bodies_that_are_no_offence_convict_nobody() -> None:
-    world = mining_world()
+    world = with_weights(mining_world())
     liar, other, stranger = world.miners[0], world.miners[1], key_pair("stranger")
     one = body(world, liar)
     proof = RejectionReason.BAD_PROOF
@@ -392,6 +392,16 @@ def test_bodies_that_are_no_offence_convict_nobody() -> None:
         (bodies(world, liar, height=9), RejectionReason.TOO_EARLY),
     ):
         assert refused(world, action) is reason, action
+
+
+def test_two_bodies_of_a_miner_without_weight_leave_no_record() -> None:
+    world = mining_world()
+    fresh = key_pair("fresh")
+    world.block(world.free(fresh, world.registration(fresh)))
+    assert refused(world, bodies(world, fresh)) is RejectionReason.NOT_FOUND
+    with_weights(world)
+    assert refused(world, bodies(world, fresh)) is RejectionReason.NOT_FOUND, "others have some"
+    assert refused(world, bodies(world, world.miners[0])) is None
 
 
 def test_seat_that_signs_two_bodies_of_its_own_is_punished_like_one_that_votes_twice(
@@ -423,6 +433,11 @@ def test_rejection_after_an_author_was_punished_takes_back_nothing_twice() -> No
     cycle = world.state.round(task, Round(0)).booked_cycle
     before = {each.miner for each in world.state.result_weights(cycle).weights}
     assert liar.node_id in before
+    state = world.state
+    state.put_frozen_weights(
+        state.chain().cycle, CycleWeights((Weight(liar.node_id, Amount(100)),))
+    )
+    world.rewrite(state)
     world.block(submitted(world, bodies(world, liar)))
     after = {each.miner for each in world.state.result_weights(cycle).weights}
     assert after == before - {liar.node_id}
