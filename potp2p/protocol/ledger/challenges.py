@@ -61,12 +61,15 @@ def _lock_stake(state: State, place: LeasePlace, sender: Sender, context: BlockC
     Lock what a challenger stakes out of its free bond, and return how much.
 
     The accused stakes what it can: a conviction would take all its bond anyway, and a dear lease
-    must not leave an honest miner without recourse.
+    must not leave an honest miner without recourse. A newcomer stakes an audit's price at least,
+    which its first pay is worth: keys are cheap, and one unit must not call all judges.
     """
     record = state.account(sender.account)
     stake, free = stake_of(state, place, context), free_bond(record)
     if sender.node == state.lease(*place).miner and record.bond:
-        stake = min(stake, free)
+        is_newcomer = record.bond < context.genesis.money.miner_bond
+        least = min(stake, _price_of_audit(state, place, context)) if is_newcomer else 0
+        stake = max(least, min(stake, free))
     require(
         free >= stake,
         RejectionReason.INSUFFICIENT_FUNDS,
@@ -78,11 +81,14 @@ def _lock_stake(state: State, place: LeasePlace, sender: Sender, context: BlockC
 
 def stake_of(state: State, place: LeasePlace, context: BlockContext) -> int:
     """Return what a challenge costs if it is lost: an audit's price for every judge."""
+    judges = judges_of(state, state.round(place[0], place[1]).started, context.genesis)
+    return _price_of_audit(state, place, context) * len(judges)
+
+
+def _price_of_audit(state: State, place: LeasePlace, context: BlockContext) -> int:
     task, training = state.task(place[0]), context.genesis.training
     price = price_of(task.rules, task.budget, context.genesis)
-    each = audit_worth(price, rate=training.audit_rate, committee=training.audit_committee)
-    judges = judges_of(state, state.round(place[0], place[1]).started, context.genesis)
-    return each * len(judges)
+    return audit_worth(price, rate=training.audit_rate, committee=training.audit_committee)
 
 
 def _disputed(state: State, place: LeasePlace, context: BlockContext) -> Audit:

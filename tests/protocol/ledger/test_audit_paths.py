@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import POT, Amount, Height, NodeId, Round, TaskId
+from potp2p.foundation.types import POT, Amount, Cycle, Height, NodeId, Round, TaskId
 from potp2p.protocol.crypto.hashing import sha256
 from potp2p.protocol.crypto.identity import KeyPair, account_of
 from potp2p.protocol.ledger.audit_duties import audit_duties
@@ -18,12 +18,16 @@ from potp2p.protocol.ledger.audit_records import (
     Conduct,
     Escalation,
 )
+from potp2p.protocol.ledger.auditors import AuditorPool, open_pool
+from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.ledger.records import LeaseStatus
 from potp2p.protocol.ledger.settlement import is_settled
+from potp2p.protocol.ledger.state import State
 from potp2p.protocol.verification.verdict import Verdict
 from potp2p.protocol.wire.genesis import Genesis
+from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.transactions import (
     AuditCommit,
     Bond,
@@ -49,6 +53,8 @@ EVERY = 1_000_000
 RARELY = 1
 SEAT_BOND = 1_000 * POT
 RIG_BOND = 20 * POT
+AUDIT_PRICE = 3 * POT // 10
+"""A fifth of the 3 POT of a lease, for two auditors each time."""
 AUDIT_KINDS = (AuditCommit, RevealAudit)
 AUDIT_ACTIONS = (*AUDIT_KINDS, RevealTrace)
 
@@ -130,6 +136,23 @@ def test_absent_auditor_is_replaced_once_by_another_and_only_the_replacement_is_
     audit = until_closed(world, place)
     assert (audit.final, audit.escalation) == (Verdict.PASS, None)
     assert [each.report is not None for each in audit.auditors] == [False, True, True]
+
+
+def test_who_can_replace_absent_auditors_is_looked_up_once_for_a_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up: list[int] = []
+    world, task = drawn_world()
+
+    def counted(state: State, context: BlockContext, rules: TaskRules, cycle: Cycle) -> AuditorPool:
+        looked_up.append(context.height)
+        return open_pool(state, context, rules, cycle)
+
+    monkeypatch.setattr("potp2p.protocol.ledger.audit_phases.open_pool", counted)
+    place = one_audit(world, task)
+    world.run_until(lambda: audit_of(world, place).replaced)
+    # Twice in a block: as its author puts it together and as everyone executes it.
+    assert looked_up == [world.height] * 2
 
 
 def test_nobody_replaces_itself_or_another_that_was_drawn() -> None:
@@ -543,6 +566,33 @@ def test_staked_bond_is_neither_free_to_leave_nor_to_stake_again() -> None:
     out = world.paid(client, Unbond(Amount(6)))
     assert world.refusal(out) is RejectionReason.INSUFFICIENT_FUNDS
     assert world.refusal(world.paid(client, Unbond(Amount(5)))) is None
+
+
+@pytest.mark.parametrize(
+    ("bond", "reason"),
+    [
+        (0, RejectionReason.INSUFFICIENT_FUNDS),
+        (1, RejectionReason.INSUFFICIENT_FUNDS),
+        (AUDIT_PRICE - 1, RejectionReason.INSUFFICIENT_FUNDS),
+        (AUDIT_PRICE, None),
+        (RIG_BOND, None),
+    ],
+)
+def test_accused_newcomer_stakes_the_price_of_an_audit_at_least(
+    bond: int, reason: RejectionReason | None
+) -> None:
+    world, task = drawn_world()
+    place = one_audit(world, task)
+    rig = rig_of(world, place)
+    world.silent = lambda node, action: (
+        node == rig.node_id and isinstance(action, RevealTrace | Challenge)
+    )
+    audit = until_phase(world, place, AuditPhase.WINDOW)
+    assert audit.provisional is Verdict.FAIL
+    state = world.state
+    state.put_account(rig.account, replace(world.account(rig), bond=Amount(bond)))
+    world.rewrite(state)
+    assert world.refusal(world.free(rig, Challenge(*place, expects_fail=False))) is reason
 
 
 def test_void_may_be_disputed_from_either_side() -> None:
