@@ -185,6 +185,9 @@ def rounds(
     miners: Annotated[
         int, typer.Option("--miners", help="Nodes that train: fewer than this machine has cores.")
     ] = 1,
+    block_milliseconds: Annotated[
+        int, typer.Option("--block-milliseconds", help="Deadlines count blocks; slow machines.")
+    ] = 1_000,
     seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
     json_output: Json = False,
 ) -> int:
@@ -195,8 +198,10 @@ def rounds(
     core to spare for replays or too few rounds came of either kind: then nothing is shown.
     """
     from cli.work.bench import show_rounds
+    from potp2p.benchmarks.rounds import RoundsFlags
 
-    return show_rounds(rounds, validators, miners, seed, json_output=json_output)
+    flags = RoundsFlags(rounds, validators, miners, block_milliseconds, seed)
+    return show_rounds(flags, json_output=json_output)
 
 
 @application.command("published")

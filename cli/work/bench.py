@@ -51,6 +51,13 @@ from potp2p.benchmarks.resnet import (
     resnet_lines,
     verify_resnet_plan,
 )
+from potp2p.benchmarks.rounds import (
+    RoundsFlags,
+    RoundsPlan,
+    measure_rounds,
+    rounds_lines,
+    verify_rounds_plan,
+)
 from potp2p.benchmarks.sync import SyncPlan, measure_sync, sync_lines, verify_sync_plan
 
 Document = dict[str, object]
@@ -178,6 +185,17 @@ def show_resnet(flags: ResnetFlags, *, json_output: bool) -> int:
         return await measure_resnet(plan, say)
 
     return _show(measure, resnet_lines, json_output=json_output)
+
+
+def show_rounds(flags: RoundsFlags, *, json_output: bool) -> int:
+    """Measure what audits cost the rounds beside them; rounds are told on stderr as they come."""
+
+    async def measure(folder: Path) -> Document:
+        plan = RoundsPlan(flags, folder)
+        verify_rounds_plan(plan)
+        return await measure_rounds(plan, say)
+
+    return _show(measure, rounds_lines, json_output=json_output)
 
 
 def show_published(plan: PublishedPlan, *, json_output: bool) -> int:

@@ -2,13 +2,14 @@
 Stand-ins for what benchmarks start: `python -m tests.doubles.bench_programs potp2p|central ...`.
 
 The variable FAKE names faults, separated by commas: `other-weights` with 2 miners, `far` losses, a
-`dead` observer, a `dull` central process, a `failing` network.
+`dead` observer, a `dull` central process, a `failing` network, a `late` claim.
 """
 
 import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import typer.main
@@ -66,6 +67,31 @@ def leave_package(network: Path) -> None:
     (network / "package" / "task.toml").write_text(text)
 
 
+def leave_logs(network: Path) -> None:
+    """Leave what nodes write: 16 rounds of 2 s, every other one with a replay and 3 s long."""
+    (network / "logs").mkdir(parents=True, exist_ok=True)
+    moment = datetime(2026, 1, 1).astimezone()
+    validator, miner = [], []
+    for round_ in range(16):
+        is_audited = round_ % 2 == 0
+        moment += timedelta(seconds=3 if is_audited else 2)
+        stamp = moment.strftime("[%Y-%m-%d %H:%M:%S.%f")[:-3] + "]"
+        if is_audited:
+            validator.append(
+                f"{stamp} verify   replayed abababab round 1 shard 2: distance 0, 800 ms"
+            )
+            validator.append(f"{stamp} worker   worker cpu: a replay gives way to aggregate")
+        validator.append(f"{stamp} task     abababab round {round_} done, loss 2.5")
+        miner += [
+            f"{stamp} miner    trained abababab round {round_} shard {shard} in 900 ms"
+            for shard in range(10)
+        ]
+        if "late" in FAULTS and round_ == 9:
+            miner.append(f"{stamp} miner    claim abababab round 9 shard 3 came too late")
+    (network / "logs" / "validator-1.out").write_text("\n".join(validator))
+    (network / "logs" / "miner-1.out").write_text("\n".join(miner))
+
+
 def training_network(arguments: list[str]) -> int:
     if "failing" in FAULTS:
         sys.stderr.write("potp2p: no block within 120 s\n")
@@ -75,8 +101,11 @@ def training_network(arguments: list[str]) -> int:
         blobs = Path(option(arguments, "--datadir")) / "miner-1" / "blobs"
         blobs.mkdir(parents=True)
         (blobs / "payload").write_bytes(b"x" * 100_000)
+    network = Path(option(arguments, "--datadir"))
+    if option(arguments, "--example") == "text":
+        leave_logs(network)
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(HELD_BYTES), "start"],
+        [sys.executable, "-c", HOLDER, str(HELD_BYTES), "start", "--datadir", network / "miner-1"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as holder:
@@ -85,8 +114,8 @@ def training_network(arguments: list[str]) -> int:
         if "gradient" not in arguments:
             wait_until_seen()
         holder.kill()
-    if "images-resnet50" in arguments:
-        leave_package(Path(option(arguments, "--datadir")))
+    if option(arguments, "--example") != "digits":
+        leave_package(network)
     is_other = "other-weights" in FAULTS and option(arguments, "--miners") == "2"
     say(
         {

@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from potp2p.foundation.types import Digest
 from potp2p.protocol.wire import schema
-from potp2p.training.central import read_rules
-from potp2p.training.commands import CommandFrame, Evaluate, Inspect, Train
+from potp2p.training.central import Package, read_rules
+from potp2p.training.commands import Command, CommandFrame, Evaluate, Inspect, Replay, Train
+from potp2p.training.execution import Executor
 from potp2p.training.frames import FrameBuffer, encode_frame
 from potp2p.training.reports import (
     Evaluated,
@@ -19,9 +24,14 @@ from potp2p.training.reports import (
     Inspected,
     Progress,
     Ready,
+    Replayed,
+    Report,
     ReportFrame,
+    Trained,
     Unfit,
 )
+from potp2p.training.step import StepDone, ignore_progress
+from potp2p.training.worker import REPLAY_NICE, Pipe, carry_out
 from tests.training.orders import VIT, lease
 
 Process = subprocess.Popen[bytes]
@@ -139,6 +149,43 @@ def test_a_hostile_package_is_refused_and_the_next_one_is_inspected(
         assert fault is not None
         assert "hidden_act has another type" in fault
     assert inspect(9, local_folder / "config.json").fault is None
+
+
+@dataclass(slots=True)
+class Feeling(Executor):
+    """An executor that notes how nice the thread is that it runs in."""
+
+    niceness: list[int] = field(default_factory=list[int])
+
+    def execute(self, command: Command, step_done: StepDone) -> Report:
+        self.niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return super(Feeling, self).execute(command, step_done)
+
+
+@pytest.mark.parametrize("is_audit", [True, False])
+def test_only_a_replay_takes_what_training_leaves_and_it_finds_the_same(
+    is_audit: bool, local: Package, local_folder: Path, tmp_path: Path
+) -> None:
+    names = ("config.json", "initial.safetensors", "shards/0000.safetensors")
+    model, theta, shard = (str(local_folder / name) for name in names)
+    payload = str(tmp_path / "payload")
+    train = Train(lease(), local.rules, model, theta, shard, payload)
+    replay = Replay(lease(), local.rules, model, theta, shard, payload, Digest(bytes(32)))
+    command = replay if is_audit else train
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    executor = Feeling(torch.device("cpu"))
+    assert isinstance(executor.execute(train, ignore_progress), Trained)
+    direct = executor.execute(command, ignore_progress)
+
+    pipe = Pipe(os.open(os.devnull, os.O_WRONLY))
+    report = carry_out(executor, CommandFrame(1, command), pipe)
+    os.close(pipe.reports_fd)
+
+    assert executor.niceness == [before, before, REPLAY_NICE if is_audit else before]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    assert isinstance(report, Trained | Replayed)
+    assert isinstance(direct, Trained | Replayed)
+    assert replace(report, milliseconds=0) == replace(direct, milliseconds=0)
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", encode_frame(b"not a command")])

@@ -2,17 +2,20 @@
 A worker process without torch that behaves as its first argument says.
 
 `honest` answers every Evaluate with the loss 1 and reports a step first; the others are faults.
-A second argument names a file that is written to at every start, so that a test can count them.
+A second argument names a file that is written to at every start, so that a test can count them; a
+third one, whose appearance ends a replay.
 """
 
 import os
+import select
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from potp2p.foundation.types import MicroNats
 from potp2p.protocol.wire import schema
-from potp2p.training.commands import Cancel, CommandFrame
+from potp2p.training.commands import Cancel, CommandFrame, Replay
 from potp2p.training.frames import FrameBuffer, encode_frame
 from potp2p.training.reports import Evaluated, Failed, Progress, Ready, Report, ReportFrame, Unfit
 
@@ -62,6 +65,8 @@ def main() -> None:
         os.read(0, 1 << 16)
         send(1, Progress(1, 100, MicroNats(5)))
         time.sleep(3600)
+    if behaviour in {"replays", "dies-when-cancelled"}:
+        replay_until_told(behaviour, starts, Path(sys.argv[3]))
     buffer = FrameBuffer()
     while received := os.read(0, 1 << 16):
         for body in buffer.feed(received):
@@ -70,6 +75,32 @@ def main() -> None:
                 send(frame.command.number, Failed("cancelled"))
             else:
                 answer(behaviour, frame, starts)
+
+
+def replay_until_told(behaviour: str, starts: int, ending: Path) -> NoReturn:
+    """Let a replay run until it is cancelled or a file is there; answer all else at once."""
+    buffer, replaying = FrameBuffer(), 0
+    while True:
+        if not select.select([0], [], [], 0.01)[0]:
+            if replaying and ending.exists():
+                send(replaying, Evaluated(MicroNats(starts), None))
+                replaying = 0
+            continue
+        received = os.read(0, 1 << 16)
+        if not received:
+            sys.exit(0)
+        for body in buffer.feed(received):
+            frame = schema.decode(CommandFrame, body)
+            if isinstance(frame.command, Replay):
+                replaying = frame.number
+                send(replaying, Progress(1, 100, MicroNats(5)))
+            elif not isinstance(frame.command, Cancel):
+                answer(behaviour, frame, starts)
+            elif behaviour == "dies-when-cancelled":
+                os._exit(3)
+            elif frame.command.number == replaying:
+                send(replaying, Failed("cancelled"))
+                replaying = 0
 
 
 if __name__ == "__main__":

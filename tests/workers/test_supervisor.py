@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio_typing import TaskStatus
 
 from potp2p.foundation.errors import OperatingError
+from potp2p.foundation.limits import REPLAY_YIELDS_MAX
+from potp2p.foundation.types import Digest
 from potp2p.training.central import read_rules as rules_of
-from potp2p.training.commands import Evaluate, Inspect, Train
+from potp2p.training.commands import Evaluate, Inspect, Replay, Train
 from potp2p.training.reports import Evaluated, Progress, Trained
 from potp2p.workers.devices import discover_names, parse_devices
 from potp2p.workers.ports import WorkerState
@@ -23,6 +26,8 @@ from tests.training.orders import lease, rules
 FAKE = Path(__file__).parent / "fake_worker.py"
 QUICK = Limits(stall_seconds=100, restarts_max=3, pause_seconds=0.01)
 COMMAND = Evaluate(rules(), "model", "theta", "evaluation")
+REPLAY = Replay(lease(), rules(), "model", "theta", "shard", "payload", Digest(bytes(32)))
+TRAIN = Train(lease(), rules(), "model", "theta", "shard", "payload")
 
 
 @dataclass(slots=True)
@@ -31,23 +36,41 @@ class Rig:
 
     workers: Workers
     counted: Path
+    ending: Path
+    """A file whose appearance ends a replay."""
     lines: list[str] = field(default_factory=list[str])
 
     @property
     def starts(self) -> int:
         return len(self.counted.read_text())
 
+    @property
+    def yields(self) -> int:
+        return sum("a replay gives way to train" in line for line in self.lines)
+
+    async def replay(self, done: list[str], *, task_status: TaskStatus[None]) -> None:
+        """Replay until the end; started once the replay is in hand."""
+        progress = [task_status.started]
+        # Every run of it is told; only the first is waited for.
+        await self.workers.execute(REPLAY, lambda _: progress.pop()() if progress else None)
+        done.append("replay")
+
+    async def in_hand(self) -> None:
+        """Wait until the replay runs."""
+        while self.workers.facts()[0].busy != "replay":  # noqa: ASYNC110  # read, not announced
+            await trio.sleep(0.005)
+
 
 @asynccontextmanager
 async def rig(behaviour: str, folder: Path, limits: Limits = QUICK) -> AsyncIterator[Rig]:
-    counted = folder / "starts"
+    counted, ending = folder / "starts", folder / "ending"
     lines: list[str] = []
-    command_line = (sys.executable, str(FAKE), behaviour, str(counted))
+    command_line = (sys.executable, str(FAKE), behaviour, str(counted), str(ending))
     workers = Workers(("cpu",), log=lines.append, limits=limits, command_line=command_line)
     async with trio.open_nursery() as nursery:
         await nursery.start(workers.run)
         with trio.fail_after(120):
-            yield Rig(workers, counted, lines)
+            yield Rig(workers, counted, ending, lines)
         nursery.cancel_scope.cancel()
 
 
@@ -221,6 +244,72 @@ async def test_training_goes_before_audits_that_came_first(tmp_path: Path) -> No
             while each.workers.facts()[0].queued <= index:
                 await trio.lowlevel.checkpoint()
     assert order == ["check", "train", "audit"]
+
+
+async def test_a_replay_in_hand_gives_way_to_training_and_begins_again(tmp_path: Path) -> None:
+    done: list[str] = []
+    async with rig("replays", tmp_path) as each, trio.open_nursery() as nursery:
+        await nursery.start(each.replay, done)
+        await each.workers.execute(TRAIN)
+        done.append("train")
+        assert each.yields == 1
+        await each.in_hand()
+        each.ending.touch()
+    assert done == ["train", "replay"]
+    assert each.starts == 1
+    assert each.workers.facts()[0].restarts == 0
+
+
+async def test_a_replay_gives_way_only_so_often(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    async def train() -> None:
+        await each.workers.execute(TRAIN)
+        done.append("train")
+
+    async with rig("replays", tmp_path) as each, trio.open_nursery() as nursery:
+        await nursery.start(each.replay, done)
+        for _ in range(REPLAY_YIELDS_MAX):
+            await train()
+            await each.in_hand()
+        nursery.start_soon(train)
+        while not each.workers.facts()[0].queued:
+            await trio.lowlevel.checkpoint()
+        each.ending.touch()
+    assert done == ["train"] * REPLAY_YIELDS_MAX + ["replay", "train"]
+    assert each.yields == REPLAY_YIELDS_MAX
+
+
+async def test_a_replay_that_was_given_up_while_it_gave_way_never_comes_back(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    async with rig("replays", tmp_path) as each:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(each.replay, done)
+            await each.workers.execute(TRAIN)
+            nursery.cancel_scope.cancel()
+        assert await each.workers.execute(COMMAND) == Evaluated(1, None)
+        await until(each.workers, WorkerState.IDLE)
+    assert done == []
+
+
+async def test_a_worker_that_dies_of_giving_way_neither_loses_the_replay_nor_its_standing(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    limits = replace(QUICK, restarts_max=0, attempts_max=1)
+    async with (
+        rig("dies-when-cancelled", tmp_path, limits) as each,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(each.replay, done)
+        await each.workers.execute(TRAIN)
+        done.append("train")
+        await each.in_hand()
+        each.ending.touch()
+    assert done == ["train", "replay"]
+    assert each.starts == 2
 
 
 async def test_a_cancelled_caller_in_the_queue_is_passed_over(tmp_path: Path) -> None:
