@@ -35,9 +35,9 @@ from potp2p.training.commands import (
 )
 from potp2p.training.frames import FrameBuffer, encode_frame
 from potp2p.training.reports import Failed, Progress, Ready, Report, ReportFrame
+from potp2p.workers.jobs import PRIORITIES
 from potp2p.workers.ports import OnProgress, WorkerFacts, WorkerState
 from potp2p.workers.process import worker_command, worker_environment
-from potp2p.workers.supervisor import PRIORITIES
 
 READ_BYTES: Final = 1 << 16
 MEMORY_BYTES: Final = 8 << 30
