@@ -7,12 +7,12 @@ from typing import Final
 
 from potp2p.foundation.types import AccountId, Amount, Cycle, Digest, NodeId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.ledger.audit_reach import replay_blocks
 from potp2p.protocol.ledger.audit_records import (
     EVERY_CLASS,
     EVERY_MEMORY,
     AuditorRow,
     AuditorTable,
-    AuditPhase,
     Conduct,
 )
 from potp2p.protocol.ledger.context import BlockContext
@@ -105,7 +105,7 @@ class AuditorPool:
     state: State
     candidates: tuple[Candidate, ...]
     _open: Counter[NodeId]
-    """Replays that are asked of everyone."""
+    """Replays that everyone was called to of late."""
 
     def call(
         self, place: LeasePlace, beacon: Digest, committee: int, before: tuple[NodeId, ...] = ()
@@ -128,7 +128,7 @@ def open_pool(state: State, context: BlockContext, rules: TaskRules, cycle: Cycl
     if table is None and state.chain().cycle:
         table = state.auditors(Cycle(state.chain().cycle - 1))
     candidates = tuple(_candidates(state, context, rules, table))
-    return AuditorPool(state, candidates, _open_replays(state))
+    return AuditorPool(state, candidates, _open_replays(state, context))
 
 
 def accounts_of(state: State, node: NodeId, genesis: Genesis) -> frozenset[AccountId]:
@@ -164,15 +164,22 @@ def _candidate(row: AuditorRow) -> Candidate:
     return Candidate(row.node, row.weight, frozenset(accounts))
 
 
-def _open_replays(state: State) -> Counter[NodeId]:
-    """Return how many replays are asked of everyone as a drawn auditor."""
+def _open_replays(state: State, context: BlockContext) -> Counter[NodeId]:
+    """
+    Return how many replays everyone was called to that could still be going on.
+
+    By the time that they may take, not by who has committed: whoever knows the beacon of a draw
+    could draw again by committing to another audit just before it, or not.
+    """
     chain = state.chain()
     counts: Counter[NodeId] = Counter()
     for task_id in (*chain.tasks, *chain.unsettled):
-        for round_ in state.task(task_id).open_rounds:
+        task = state.task(task_id)
+        blocks = replay_blocks(context.genesis, task.rules)
+        for round_ in task.open_rounds:
             for shard in state.round(task_id, round_).audits:
                 audit = state.audit(task_id, round_, shard)
-                if audit.phase is AuditPhase.COMMIT:
+                if context.height < audit.drawn + (2 if audit.replaced else 1) * blocks:
                     counts.update(
                         each.auditor for each in audit.auditors if each.conduct is Conduct.CALLED
                     )

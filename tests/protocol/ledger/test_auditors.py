@@ -220,3 +220,32 @@ def test_payout_named_once_the_beacon_is_out_changes_no_committee() -> None:
     before = committee({})
     for node in before:
         assert committee(dict.fromkeys(range(6), account_of(node))) == before
+
+
+def next_committees(*, commits: bool) -> list[tuple[NodeId, ...]]:
+    """Return who audits a second round where auditors of the first commit as its draw comes."""
+    world = build_world(miners=8, change=with_audits(EVERY, audit_deadline=12))
+    to_cycle(world, 2)
+    rigs = {each.node_id for each in world.miners}
+    world.silent = lambda node, action: isinstance(action, AuditCommit) and node in rigs
+    task = world.submit(RULES)
+    world.run_until(lambda: 1 in world.task(task).open_rounds)
+    world.run_until(lambda: len(world.state.round(task, Round(1)).draw_beacons) == 3)
+    assert not world.state.round(task, Round(1)).drawn
+    state = world.state
+    for each in world.miners:
+        state.put_miner(each.account, replace(world.miner(each), rate=1))
+    world.rewrite(state)
+    if commits:
+        world.silent = lambda _node, _action: False
+    world.run(1)
+    record = world.state.round(task, Round(1))
+    assert record.drawn
+    return [
+        tuple(each.auditor for each in world.state.audit(task, Round(1), shard).auditors)
+        for shard in record.audits
+    ]
+
+
+def test_who_commits_to_another_audit_just_before_a_draw_does_not_draw_again() -> None:
+    assert next_committees(commits=True) == next_committees(commits=False)
