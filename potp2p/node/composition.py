@@ -92,7 +92,6 @@ class Adapters:
     """None where nothing is computed: an observer."""
     logbook: LogBook
     unix_seconds: Callable[[], float]
-    random_bytes: Callable[[int], bytes]
     snapshots: SnapshotStore | None = None
     """None where none are kept."""
 
@@ -296,7 +295,6 @@ class _Parts:
             outbox,
             registrar,
             self.plan.data_folder / "work",
-            self.adapters.random_bytes,
             self.logbook.say,
         )
 
@@ -313,7 +311,6 @@ class _Parts:
             self.adapters.workers,
             self.adapters.notebook,
             outbox,
-            self.adapters.random_bytes,
             self.logbook.say,
         )
 
@@ -332,7 +329,6 @@ class _Parts:
             self.adapters.notebook,
             outbox,
             self.plan.data_folder / "work",
-            self.adapters.random_bytes,
             self.logbook.say,
         )
 

@@ -6,7 +6,6 @@ A storage error ends the process: nothing is acknowledged that may not be durabl
 """
 
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -175,7 +174,6 @@ def _open_adapters(
         workers=workers,
         logbook=logbook,
         unix_seconds=time.time,
-        random_bytes=secrets.token_bytes,
         snapshots=SnapshotFolder(environment, folder / SNAPSHOTS),
     )
 

@@ -3,7 +3,8 @@ What a node with a device does for audits: replay what it was called to, commit,
 
 Miners and validators run it alike: both are drawn, and validators judge what drawn auditors could
 not. Salt and report are durable before a commitment leaves, so that a crash between commitment and
-opening costs nothing; a node that has lost them since stays silent, since nothing else would open.
+opening costs nothing; a node that has lost them since replays again, which opens what it said where
+its device is still the same (salts.py).
 """
 
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from potp2p.services.chain import ChainService
 from potp2p.services.drafts import AUDITS, AuditDraft, draft_name, lease_name
 from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
+from potp2p.services.salts import Salted, own_salt
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Lease, Replay
 from potp2p.training.reports import Replayed
@@ -42,7 +44,6 @@ class AuditingService:
     workers: Workers
     notebook: Notebook
     outbox: OutboxService
-    random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _errands: Errands = field(init=False)
@@ -66,22 +67,24 @@ class AuditingService:
     async def _commit(self, duty: AuditDuty) -> Free:
         """Replay a contribution, once, and bind this node to what it found."""
         place = _place(duty)
+        draft = await self._finding(duty, place)
+        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
+        return AuditCommit(*place, draft.commitment(self.keys.node_id, contribution))
+
+    async def _open(self, duty: AuditDuty) -> Free:
+        """Open what this node committed to."""
+        place = _place(duty)
+        if self._draft(place) is None:
+            self.say("verify", f"what was found of {lease_name(place)} is lost: replaying again")
+        return (await self._finding(duty, place)).reveal(place)
+
+    async def _finding(self, duty: AuditDuty, place: LeasePlace) -> AuditDraft:
+        """Return what is known of a contribution, or find it and keep it."""
         draft = self._draft(place)
         if draft is None:
             draft = await self._replay(duty, place)
             await self.notebook.put(draft_name(AUDITS, place), encode(draft))
-        contribution = Contribution(LeaseKey(*place, duty.miner), duty.payload)
-        return AuditCommit(*place, draft.commitment(self.keys.node_id, contribution))
-
-    async def _open(self, duty: AuditDuty) -> Free | None:
-        """Open what this node committed to."""
-        place = _place(duty)
-        draft = self._draft(place)
-        await trio.lowlevel.checkpoint()
-        if draft is None:
-            self.say("verify", f"the salt of {lease_name(place)} is lost: nothing to open")
-            return None
-        return draft.reveal(place)
+        return draft
 
     def _draft(self, place: LeasePlace) -> AuditDraft | None:
         stored = self.notebook.get(draft_name(AUDITS, place))
@@ -110,7 +113,7 @@ class AuditingService:
             f"{report.milliseconds} ms",
         )
         return AuditDraft(
-            salt=self.random_bytes(32),
+            salt=own_salt(self.keys.secret, Salted.AUDIT, lease_key(*place)),
             trace=report.trace,
             loss_before=report.loss_before,
             loss_after=report.loss_after,

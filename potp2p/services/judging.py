@@ -52,6 +52,7 @@ from potp2p.services.drafts import (
 )
 from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
+from potp2p.services.salts import Salted, own_salt
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease
 from potp2p.training.reports import Aggregated, Checked, Inspected, Progress
@@ -74,7 +75,6 @@ class JudgingService:
     notebook: Notebook
     outbox: OutboxService
     scratch: Path
-    random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _sound: dict[Claimant, bool] = field(default_factory=dict[Claimant, bool])
@@ -295,7 +295,7 @@ class JudgingService:
         return RoundResult(
             task=duty.task,
             round=duty.round,
-            salt=self.random_bytes(32),
+            salt=own_salt(self.keys.secret, Salted.RESULT, round_key(duty.task, duty.round)),
             root=root,
             evaluation_loss=report.evaluation_loss,
             flagged=bitmap_of(report.flagged),

@@ -2,7 +2,9 @@
 What a miner does: take its leases, train them, claim the results, open traces when audited.
 
 Everything a claim rests on (payload, salt, trace) is durable before the claim leaves, so that a
-crash between claim and audit does not turn an honest miner into one that cannot reveal.
+crash between claim and audit does not turn an honest miner into one that cannot reveal. Where a
+disk was put back from before a claim, the lease is trained again: on the same device that gives the
+same payload and trace, and the salt is made from the key (salts.py).
 """
 
 from collections.abc import Callable
@@ -17,8 +19,8 @@ from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Cycle, Height
 from potp2p.observability.status import LeaseStatusLine
 from potp2p.protocol.crypto.identity import KeyPair
-from potp2p.protocol.ledger.duties import LeaseDuty, miner_duties
-from potp2p.protocol.ledger.keys import LeasePlace
+from potp2p.protocol.ledger.duties import LeaseDuty, MinerDuties, miner_duties
+from potp2p.protocol.ledger.keys import LeasePlace, lease_key
 from potp2p.protocol.ledger.stamp import NO_STAMP, is_of_now
 from potp2p.protocol.ledger.stand_ins import held_by
 from potp2p.protocol.wire.manifests import MODEL_FILE, shard_file
@@ -34,6 +36,7 @@ from potp2p.services.drafts import (
 )
 from potp2p.services.outbox import OutboxService
 from potp2p.services.registration import Registrar
+from potp2p.services.salts import Salted, own_salt
 from potp2p.storage.ports import Notebook
 from potp2p.training.commands import Lease, Train
 from potp2p.training.reports import Progress, Trained
@@ -82,7 +85,6 @@ class MiningService:
     outbox: OutboxService
     registrar: Registrar
     scratch: Path
-    random_bytes: Callable[[int], bytes]
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _works: dict[LeasePlace, _Work] = field(default_factory=dict[LeasePlace, _Work])
@@ -128,7 +130,7 @@ class MiningService:
             # We know that we trained it: all judges shall see for themselves.
             if self._draft(key) is not None:
                 self.outbox.say(Challenge(*key, expects_fail=False))
-        wanted = {(duty.task, duty.round, duty.shard): duty for duty in duties.leases}
+        wanted = {_place(duty): duty for duty in (*duties.leases, *self._forgotten(duties))}
         for key, work in list(self._works.items()):
             if key not in wanted and work.stage != "claiming":
                 work.scope.cancel()
@@ -137,12 +139,22 @@ class MiningService:
                 work = self._works[key] = _Work(key, duty)
                 nursery.start_soon(self._attend, work)
 
+    def _forgotten(self, duties: MinerDuties) -> list[LeaseDuty]:
+        """Return own claims that stand on the chain and that this disk knows nothing of."""
+        return [
+            duty
+            for duty in duties.claimed
+            if self.notebook.get(draft_name(CONTRIBUTIONS, _place(duty))) is None
+        ]
+
     def _cycle(self) -> Cycle:
         return self.chain.state().chain().cycle
 
     def _draft(self, key: LeasePlace) -> ContributionDraft | None:
+        """Return what opens a claim of ours, or will be one; None for what opens nothing."""
         stored = self.notebook.get(draft_name(CONTRIBUTIONS, key))
-        return None if stored is None else decode(ContributionDraft, stored)
+        draft = None if stored is None else decode(ContributionDraft, stored)
+        return draft if draft is not None and self._is_ours(key, draft) else None
 
     async def _attend(self, work: _Work) -> None:
         """Carry one lease to its claim; cancelled when the chain no longer asks for it."""
@@ -180,7 +192,7 @@ class MiningService:
         blob = await self.blobs.withhold(payload)
         draft = ContributionDraft(
             payload=blob,
-            salt=self.random_bytes(32),
+            salt=own_salt(self.keys.secret, Salted.TRACE, lease_key(*work.key)),
             trace=report.trace,
             samples=report.samples,
             loss_before=report.loss_before,
@@ -192,6 +204,13 @@ class MiningService:
         self.blobs.store.pin(blob)
         self.say("miner", f"trained {lease_name(work.key)} in {report.milliseconds} ms")
         return draft
+
+    def _is_ours(self, key: LeasePlace, draft: ContributionDraft) -> bool:
+        """Tell whether a draft opens what this node claimed for a lease, if it did."""
+        held = held_by(self.chain.state(), self.keys.node_id, key)
+        if held is None or held.claim is None:
+            return True
+        return held.claim.trace_commitment == draft.claim(self.keys.node_id, key).trace_commitment
 
     def _device(self) -> int:
         """Return the device with the least to do."""
@@ -206,6 +225,9 @@ class MiningService:
             if held is None:
                 return
             if held.claim is not None:
+                if not self._is_ours(key, draft):
+                    self.say("miner", f"claim {lease_name(key)} is not what was trained here now")
+                    return
                 break
             if not held.may_claim:
                 self.say("miner", f"claim {lease_name(key)} came too late")
@@ -214,3 +236,7 @@ class MiningService:
             height = await self.chain.bell.wait_above(height)
         self.blobs.release(draft.payload)
         self.say("miner", f"claim {lease_name(key)} stands")
+
+
+def _place(duty: LeaseDuty) -> LeasePlace:
+    return duty.task, duty.round, duty.shard

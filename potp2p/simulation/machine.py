@@ -62,11 +62,9 @@ class Machine:
     is_running: bool = False
     lives: int = 0
     """How often it was started."""
-    _random: Random = field(init=False)
 
     def __post_init__(self) -> None:
         (self.folder / "work").mkdir(parents=True)
-        self._random = Random(self.name)
         self._format()
 
     @property
@@ -171,7 +169,6 @@ class Machine:
             workers=self.device or self.workers,
             logbook=LogBook(self._now),
             unix_seconds=self._now,
-            random_bytes=self._random.randbytes,
         )
 
 

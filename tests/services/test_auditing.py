@@ -6,11 +6,14 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from potp2p.foundation.types import POT, Amount, PartsPerMillion, TaskId
+from potp2p.foundation.types import POT, Amount, Height, PartsPerMillion, TaskId
 from potp2p.network.ports import Topic
+from potp2p.protocol.ledger.audit_records import Conduct
+from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.ledger.transition import decode_transaction
-from potp2p.protocol.wire.exchange import Role, TransactionBatch
+from potp2p.protocol.wire.blocks import NO_DIGEST
+from potp2p.protocol.wire.exchange import RECEIPT_BYTES_MAX, Role, TransactionBatch
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.schema import decode
 from potp2p.protocol.wire.transactions import (
@@ -57,6 +60,32 @@ async def finish(world: World, task: TaskId) -> None:
 
 def bond_of(world: World, machine: Machine) -> int:
     return world.machines["validator-0"].node.chain.state().account(machine.keys.account).bond
+
+
+def is_bound(world: World, task: TaskId, auditor: Machine) -> bool:
+    """Tell whether the chain holds a commitment of an auditor that it has not opened."""
+    state = world.machines["validator-0"].node.chain.state()
+    record = state.find_task(task)
+    if record is None:
+        return False
+    found = [
+        callee
+        for round_ in record.open_rounds
+        for shard in state.round(task, round_).audits
+        for callee in state.audit(task, round_, shard).callees
+    ]
+    return any(
+        each.auditor == auditor.node_id and each.commitment != NO_DIGEST and each.report is None
+        for each in found
+    )
+
+
+def settled(world: World) -> list[Receipt]:
+    """Return the receipts of all settled rounds."""
+    machine = world.machines["validator-0"]
+    heights = range(1, machine.node.chain.head.height + 1)
+    found = [each for height in heights for each in machine.store.receipts(Height(height))]
+    return [decode(Receipt, each, bytes_max=RECEIPT_BYTES_MAX) for each in found]
 
 
 def assert_nobody_failed(world: World) -> None:
@@ -145,18 +174,24 @@ async def test_miners_replay_each_other_on_their_own_devices(
         assert_nobody_failed(world)
 
 
-async def test_a_node_that_lost_its_salts_stays_silent_and_pays_nothing(
+async def test_a_node_that_lost_what_it_found_replays_again_and_opens_the_same(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with open_world(tmp_path, audit_rate=1_000_000) as world:
         _, task = await world.submit(make_rules(rounds=1))
         victim = world.machines["validator-2"]
-        await world.until(lambda: bool(statements(world, victim, AuditCommit)))
+        await world.until(lambda: is_bound(world, task, victim))
         victim.kill()
         for name in list(victim.notebook.names(AUDITS)):
             del victim.notebook.notes[name]
         world.start(victim)
         await finish(world, task)
+        assert victim.said("is lost: replaying again")
+        commits = statements(world, victim, AuditCommit)
+        assert len(statements(world, victim, RevealAudit)) == len(commits) > 0
+        audits = [each.audit for each in settled(world) if each.audit is not None]
+        lines = [line for audit in audits for line in audit.auditors]
+        assert {line.conduct for line in lines} == {Conduct.CALLED}, "nobody was silent, or lied"
         assert bond_of(world, victim) == SEAT_BOND
         assert_nobody_failed(world)
 

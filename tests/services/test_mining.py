@@ -1,20 +1,22 @@
 """What a claim rests on is durable before the claim leaves, and its payload is served after it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 from trio.testing import MockClock
 
-from potp2p.foundation.types import BlobId, NodeId, Round
+from potp2p.foundation.types import BlobId, NodeId, Round, TaskId
 from potp2p.network.ports import StreamProtocol
 from potp2p.protocol.ledger.records import TaskStatus
 from potp2p.protocol.ledger.transition import decode_transaction
 from potp2p.protocol.wire.exchange import BlobRequest, ManifestRequest, Role
 from potp2p.protocol.wire.schema import decode, encode
-from potp2p.protocol.wire.transactions import Contribute
+from potp2p.protocol.wire.transactions import Challenge, Contribute, RevealTrace
+from potp2p.protocol.wire.verification import Trace
 from potp2p.services.drafts import CONTRIBUTIONS, ContributionDraft
 from potp2p.training.commands import Replay, Train
+from potp2p.training.reports import Trained
 from tests.doubles.workers import FakeWorkers
 from tests.doubles.world import Machine, World, make_rules, open_world
 
@@ -83,6 +85,75 @@ async def test_a_crash_between_training_and_claim_repeats_the_very_same_claim(
         await world.until(lambda: chain.state().task(task).status is TaskStatus.FINISHED)
         assert set(claims(world, miner)) == before
         assert workers.done[Train] == trained
+
+
+@dataclass(slots=True)
+class Drifting(FakeWorkers):
+    """A device that trains something else than the one before it."""
+
+    def train(self, command: Train) -> Trained:
+        """Return another trace than the honest one."""
+        report = FakeWorkers.train(self, command)
+        return replace(report, trace=Trace(report.trace.entries[::-1]))
+
+
+async def restored_after_its_claims(world: World, device: FakeWorkers) -> tuple[Machine, TaskId]:
+    """Put a miner back to before its claims, while they are under audit, with some device."""
+    miner = world.machines["miner-0"]
+    _, task = await world.submit(make_rules(rounds=1))
+    chain = world.machines["validator-0"].node.chain
+
+    def is_audited() -> bool:
+        state = chain.state()
+        if state.find_task(task) is None or Round(0) not in state.task(task).open_rounds:
+            return False
+        places = [(task, Round(0), shard) for shard in state.round(task, Round(0)).audits]
+        return any(state.lease(*place).miner == miner.node_id for place in places)
+
+    await world.until(is_audited)
+    miner.kill()
+    await miner.notebook.remove(miner.notebook.names(CONTRIBUTIONS))
+    miner.workers = device
+    world.start(miner)
+    await world.until(
+        lambda: task not in {*chain.state().chain().tasks, *chain.state().chain().unsettled},
+        seconds=240,
+    )
+    return miner, task
+
+
+def traces_of(world: World, miner: Machine) -> int:
+    """Return how many statements that open a trace a miner handed to others."""
+    handed = [
+        decode_transaction(each.body).body.action
+        for each in world.hub.transits
+        if each.channel is StreamProtocol.SUBMIT and each.sender == miner.node_id
+    ]
+    assert not [each for each in handed if isinstance(each, Challenge)], "a stake for nothing"
+    return sum(isinstance(each, RevealTrace) for each in handed)
+
+
+async def test_a_miner_restored_from_before_its_claim_trains_again_and_opens_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        miner, _ = await restored_after_its_claims(world, FakeWorkers())
+        assert traces_of(world, miner) > 0
+        record = world.machines["validator-0"].node.chain.state().miner(miner.keys.account)
+        assert record is not None
+        assert (record.missed, record.rejected, record.banned_until) == (0, 0, 0)
+        assert record.accepted > 0
+
+
+async def test_a_claim_that_training_again_does_not_give_is_neither_opened_nor_disputed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, audit_rate=1_000_000) as world:
+        miner, _ = await restored_after_its_claims(world, Drifting())
+        assert miner.said("is not what was trained here now")
+        assert traces_of(world, miner) == 0
+        assert isinstance(miner.workers, Drifting)
+        assert miner.workers.done[Train] == len(drafts(miner)) or not drafts(miner), "once each"
 
 
 async def test_a_payload_is_served_once_its_claim_stands(

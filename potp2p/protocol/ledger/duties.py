@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from potp2p.foundation.types import (
     BlobId,
@@ -24,6 +25,7 @@ from potp2p.protocol.ledger.contributions import bits_of
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.records import (
     Claim,
+    LeaseStatus,
     RoundPhase,
     RoundRecord,
     Task,
@@ -36,6 +38,8 @@ from potp2p.protocol.ledger.state import State
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.genesis import Genesis
 from potp2p.protocol.wire.tasks import TaskRules
+
+_MAY_BE_ASKED: Final = frozenset({LeaseStatus.CLAIMED, LeaseStatus.ACCEPTED, LeaseStatus.AUDITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class MinerDuties:
     """Traces to open."""
     recourses: tuple[LeasePlace, ...]
     """Own contributions that a provisional ruling convicts: to be challenged."""
+    claimed: tuple[LeaseDuty, ...]
+    """Own claims whose payload or trace may still be asked for: who lost them trains again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,9 @@ def miner_duties(state: State, node: NodeId) -> MinerDuties:
     chain = state.chain()
     miner = state.miner(account_of(node))
     if miner is None:
-        return MinerDuties(register=True, ready=None, leases=(), reveals=(), recourses=())
+        return MinerDuties(
+            register=True, ready=None, leases=(), reveals=(), recourses=(), claimed=()
+        )
     idle = not miner.live and miner.ready_cycle != chain.cycle
     return MinerDuties(
         register=False,
@@ -147,6 +155,7 @@ def miner_duties(state: State, node: NodeId) -> MinerDuties:
         leases=tuple(_leases_of(state, node)),
         reveals=trace_duties(state, node),
         recourses=recourse_duties(state, node),
+        claimed=tuple(_claimed_by(state, node)),
     )
 
 
@@ -192,15 +201,39 @@ def _leases_of(state: State, node: NodeId) -> Iterator[LeaseDuty]:
         for shard in rows:
             held = held_by(state, node, (task_id, task.round, shard))
             if held is not None and held.may_claim:
-                yield LeaseDuty(
-                    task=task_id,
-                    round=task.round,
-                    shard=shard,
-                    rules=task.rules,
-                    package_root=task.package_root,
-                    theta=record.theta,
-                    deadline=Height(record.started + task.rules.rounds.deadline),
-                )
+                yield _lease_duty(task_id, task, task.round, shard, record)
+
+
+def _claimed_by(state: State, node: NodeId) -> Iterator[LeaseDuty]:
+    chain = state.chain()
+    for task_id in (*chain.tasks, *chain.unsettled):
+        task = state.task(task_id)
+        for round_ in task.open_rounds:
+            record = state.round(task_id, round_)
+            for row in record.leases:
+                if row.miner != node:
+                    continue
+                # Settled leases of a round go before the round itself does.
+                lease = state.find_lease(task_id, round_, row.shard)
+                if lease is not None and lease.status in _MAY_BE_ASKED:
+                    yield _lease_duty(task_id, task, round_, row.shard, record)
+            for each in record.stand_ins:
+                if each.miner == node and each.claim is not None:
+                    yield _lease_duty(task_id, task, round_, each.shard, record)
+
+
+def _lease_duty(
+    task_id: TaskId, task: Task, round_: Round, shard: ShardIndex, record: RoundRecord
+) -> LeaseDuty:
+    return LeaseDuty(
+        task=task_id,
+        round=round_,
+        shard=shard,
+        rules=task.rules,
+        package_root=task.package_root,
+        theta=record.theta,
+        deadline=Height(record.started + task.rules.rounds.deadline),
+    )
 
 
 def _packages_of(state: State, node: NodeId, genesis: Genesis) -> Iterator[PackageDuty]:
