@@ -107,7 +107,7 @@ RULES: Final = TaskRules(
     batch=BatchRule(1, 8, 4),
     optimizer=OptimizerRule(Optimizer.SGD, 10_000_000, 10_000_000, 0, 0, 0, 1_000_000, 200),
     rounds=RoundRule(
-        rounds=3, shards=6, shards_per_round=6, deadline=6, attest_window=3, result_deadline=5
+        rounds=3, shards=6, shards_per_round=6, deadline=6, attest_window=4, result_deadline=5
     ),
     finish=FinishRule(0, MicroNats(0), 0),
 )
@@ -158,7 +158,13 @@ def small_genesis(validators: Sequence[KeyPair], client: KeyPair, sponsor: KeyPa
         DevnetAccounts(client.node_id, Amount(1_000 * POT), sponsor.node_id, Amount(1_000 * POT)),
         time_milliseconds=1,
     )
-    consensus = replace(whole.consensus, cycle_blocks=10, epoch_cycles=2, lottery_cycles=3)
+    consensus = replace(
+        whole.consensus,
+        cycle_blocks=10,
+        epoch_cycles=2,
+        lottery_cycles=3,
+        forced_inclusion_blocks=2,
+    )
     length = consensus.cycle_blocks * consensus.epoch_cycles
     return replace(
         whole,

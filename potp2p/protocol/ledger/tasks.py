@@ -89,6 +89,13 @@ def verify_task(rules: TaskRules, budget: int, genesis: Genesis) -> None:
         RejectionReason.BAD_TASK,
         "more work in a lease than a score can hold",
     )
+    forced = 2 * consensus.forced_inclusion_blocks
+    require(
+        rounds.attest_window >= forced,
+        RejectionReason.BAD_TASK,
+        f"attest window of less than {forced} blocks: too short to look at a payload and say so, "
+        "which would have honest claims fined",
+    )
     reach = rounds.deadline + rounds.attest_window + rounds.result_deadline
     reach += audit_reach(genesis, rules) + consensus.cycle_blocks * consensus.epoch_cycles
     require(

@@ -65,6 +65,7 @@ def test_budget_is_escrowed_at_submission() -> None:
         (RULES, RICH + 1, RejectionReason.INSUFFICIENT_FUNDS),
         (RULES, 17, RejectionReason.BAD_TASK),
         (with_rounds(deadline=90), BUDGET, RejectionReason.BAD_TASK),
+        (with_rounds(attest_window=3), BUDGET, RejectionReason.BAD_TASK),
         (with_rounds(shards_per_round=5), BUDGET, RejectionReason.BAD_TASK),
         (
             replace(RULES, model=replace(RULES.model, parameters=300_000_000)),
