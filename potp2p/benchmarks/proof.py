@@ -40,6 +40,8 @@ ACCURACY: Final = (sys.executable, "-m", "potp2p.benchmarks.proof_accuracy")
 ACCURACY_NAME: Final = "accuracy"
 ACCURACY_ROUNDS: Final = 16
 ACCURACY_STEPS: Final = 20
+ACCURACY_SEEDS: Final = 3
+"""In a full run: the accuracies of one seed are a multiple of half a point."""
 REPLAYS_NAME: Final = "replays"
 HONEST_REPLAYS: Final = 2_000
 """At least, over all recipes together, in a full run."""
@@ -96,6 +98,7 @@ def _accuracy_run(plan: ProofPlan) -> Run:
         "rounds": ACCURACY_ROUNDS,
         "steps": ACCURACY_STEPS,
         "seed": plan.seed,
+        "repeats": 1 if plan.quick else ACCURACY_SEEDS,
     }
     return Run(ACCURACY_NAME, ACCURACY, question, _about(kinds))
 

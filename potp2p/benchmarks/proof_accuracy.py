@@ -10,9 +10,10 @@ norm clip.
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Final, cast
 
 import torch
@@ -132,21 +133,54 @@ class Run:
         return result, report.accuracy
 
 
-def measure(kinds: Sequence[Kind], rounds: int, steps: int, seed: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained, and how often."""
+
+    kinds: tuple[Kind, ...]
+    rounds: int
+    steps: int
+    seed: int
+    repeats: int
+    """Seeds, from the first on: one image more or less of a small test set is half a point."""
+
+
+def measure(plan: Plan) -> dict[str, object]:
     """Return the accuracies of a clean run, of each kind, and of each kind under a plain mean."""
+    seeds = range(plan.seed, plan.seed + plan.repeats)
+    found = [_measure_seed(plan, seed) for seed in seeds]
+    kinds = [str(kind) for kind in plan.kinds]
+    return {
+        "clean": _mean([each.clean for each in found]),
+        "by_kind": {kind: _mean([each.by_kind[kind] for each in found]) for kind in kinds},
+        "plain_averaging": {kind: _mean([each.plain[kind] for each in found]) for kind in kinds},
+        "rounds": plan.rounds,
+        "steps": plan.steps,
+        "seeds": [
+            {"seed": seed, "clean": each.clean, "by_kind": each.by_kind}
+            for seed, each in zip(seeds, found, strict=True)
+        ],
+    }
+
+
+def _mean(accuracies: Sequence[float]) -> float:
+    return round(fmean(accuracies), 6)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Accuracies of one seed."""
+
+    clean: float
+    by_kind: dict[str, float]
+    plain: dict[str, float]
+
+
+def _measure_seed(plan: Plan, seed: int) -> _Found:
     with tempfile.TemporaryDirectory(prefix="potp2p-accuracy-") as name:
         folder = Path(name)
         package = folder / "package"
-        example = digits(Mode.LOCAL, seed)
-        rules = replace(
-            example.rules,
-            batch=BatchRule(steps, 1, 32),
-            rounds=replace(
-                example.rules.rounds, rounds=rounds, shards=MINERS, shards_per_round=MINERS
-            ),
-        )
-        write_package(replace(example, shards=cut(whole_of(example), MINERS), rules=rules), package)
-        rules = parse((package / TASK_FILE).read_text(), TASK_FILE).rules
+        rules = _prepare(plan, seed, package)
         executor = Executor(torch.device("cpu"))
         plain = replace(rules, optimizer=replace(rules.optimizer, clip_ratio=UNCLIPPED))
 
@@ -155,22 +189,34 @@ def measure(kinds: Sequence[Kind], rounds: int, steps: int, seed: int) -> dict[s
             part.mkdir()
             return Run(executor, package, part, these, kind).accuracy()
 
-        return {
-            "clean": run(None, rules),
-            "by_kind": {str(kind): run(kind, rules) for kind in kinds},
-            "plain_averaging": {str(kind): run(kind, plain) for kind in kinds},
-            "rounds": rounds,
-            "steps": steps,
-        }
+        return _Found(
+            run(None, rules),
+            {str(kind): run(kind, rules) for kind in plan.kinds},
+            {str(kind): run(kind, plain) for kind in plan.kinds},
+        )
+
+
+def _prepare(plan: Plan, seed: int, package: Path) -> TaskRules:
+    """Write a package in which every miner has one shard, and return its rules."""
+    example = digits(Mode.LOCAL, seed)
+    rounds = replace(
+        example.rules.rounds, rounds=plan.rounds, shards=MINERS, shards_per_round=MINERS
+    )
+    rules = replace(example.rules, batch=BatchRule(plan.steps, 1, 32), rounds=rounds)
+    write_package(replace(example, shards=cut(whole_of(example), MINERS), rules=rules), package)
+    return parse((package / TASK_FILE).read_text(), TASK_FILE).rules
+
+
+def plan_of(fields: Mapping[str, object]) -> Plan:
+    """Read a plan back."""
+    kinds = tuple(Kind(each) for each in cast("list[str]", fields["kinds"]))
+    rounds, steps, seed, repeats = (
+        cast("int", fields[name]) for name in ("rounds", "steps", "seed", "repeats")
+    )
+    return Plan(kinds, rounds, steps, seed, repeats)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     asked = cast("dict[str, object]", json.load(sys.stdin))
-    found = measure(
-        [Kind(each) for each in cast("list[str]", asked["kinds"])],
-        cast("int", asked["rounds"]),
-        cast("int", asked["steps"]),
-        cast("int", asked["seed"]),
-    )
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(measure(plan_of(asked))) + "\n")

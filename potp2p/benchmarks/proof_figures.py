@@ -248,7 +248,7 @@ def is_within_targets(document: Document) -> bool:
         honest["rejected"] == 0
         and (document["quick"] is True or honest["audited"] >= HONEST_AUDITS_MIN)
         and all(_is_beaten(each) for each in figures)
-        and all(clean - each <= ACCURACY_LOSS_MAX for each in by_kind.values())
+        and all(round(clean - each, 6) <= ACCURACY_LOSS_MAX for each in by_kind.values())
         and cast("float", document["audit_cost_ratio"]) <= COST_MAX_DEVNET
         and cast("float", document["audit_cost_ratio_testnet"]) <= COST_MAX_TESTNET
         and cast("float", document["round_delay_ratio"]) <= DELAY_MAX

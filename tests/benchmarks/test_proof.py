@@ -191,6 +191,12 @@ def test_one_figure_beyond_its_target_is_a_failure(spoilt: Document) -> None:
     assert not is_within_targets(whole(**spoilt))
 
 
+def test_a_whole_point_of_accuracy_is_within_a_point() -> None:
+    # In floats 0.995 - 0.985 is more than 0.01.
+    assert is_within_targets(whole(accuracy={"clean": 0.995, "by_kind": {"noise": 0.985}}))
+    assert not is_within_targets(whole(accuracy={"clean": 0.995, "by_kind": {"noise": 0.9849}}))
+
+
 def test_only_what_everybody_may_do_is_no_failure_where_it_gains_nothing() -> None:
     for kind in Kind:
         found = whole(adversaries=[beaten(kind=str(kind), profit_ratio=0.0)])
