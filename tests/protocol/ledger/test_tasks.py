@@ -78,7 +78,7 @@ def test_budget_is_escrowed_at_submission() -> None:
             RejectionReason.BAD_TASK,
         ),
     ],
-    ids=["overspend", "a unit per lease", "deadlines", "gradient", "model", "payload cap"],
+    ids=["overspend", "a unit per lease", "deadlines", "window", "gradient", "model", "cap"],
 )
 def test_order_that_cannot_be_kept_is_refused(
     rules: TaskRules, budget: int, reason: RejectionReason
