@@ -61,8 +61,9 @@ class Workers(Protocol):
         Carry out one command and return its final report.
 
         Callers queue per device: lowest priority number first, then first come first served; by
-        default checks and training go before audits. OperatingError when the worker cannot do it,
-        or ends again and again over it. Cancelling gives the command up at its next step.
+        default checks and training go before audits, and a replay in hand gives way to training a
+        few times. OperatingError when the worker cannot do it, or ends again and again over it.
+        Cancelling gives the command up at its next step.
         """
 
     def facts(self) -> tuple[WorkerFacts, ...]:

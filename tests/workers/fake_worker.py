@@ -65,7 +65,7 @@ def main() -> None:
         os.read(0, 1 << 16)
         send(1, Progress(1, 100, MicroNats(5)))
         time.sleep(3600)
-    if behaviour in {"replays", "dies-when-cancelled"}:
+    if behaviour in {"replays", "replays-on", "dies-when-cancelled"}:
         replay_until_told(behaviour, starts, Path(sys.argv[3]))
     buffer = FrameBuffer()
     while received := os.read(0, 1 << 16):
@@ -98,7 +98,7 @@ def replay_until_told(behaviour: str, starts: int, ending: Path) -> NoReturn:
                 answer(behaviour, frame, starts)
             elif behaviour == "dies-when-cancelled":
                 os._exit(3)
-            elif frame.command.number == replaying:
+            elif frame.command.number == replaying and behaviour != "replays-on":
                 send(replaying, Failed("cancelled"))
                 replaying = 0
 

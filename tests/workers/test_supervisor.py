@@ -294,6 +294,24 @@ async def test_a_replay_that_was_given_up_while_it_gave_way_never_comes_back(
     assert done == []
 
 
+async def test_a_long_step_is_waited_for_and_a_replay_that_ends_with_it_counts(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    async with (
+        rig("replays-on", tmp_path, replace(QUICK, give_up_seconds=0.01)) as each,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(each.replay, done)
+        nursery.start_soon(each.workers.execute, TRAIN)
+        while not each.yields:
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(0.2)  # a process that is ended for its silence would be gone by now
+        each.ending.touch()
+    assert done == ["replay"]
+    assert each.starts == 1
+
+
 async def test_a_worker_that_dies_of_giving_way_neither_loses_the_replay_nor_its_standing(
     tmp_path: Path,
 ) -> None:
