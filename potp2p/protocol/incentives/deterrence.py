@@ -2,7 +2,9 @@
 What cheating earns on average: the inequality that a genesis document must keep (DESIGN 8, end).
 
 R is what is at stake in a lease, B what a conviction takes of a miner's bond, p the probability of
-an audit. A cheat keeps R where it is not caught and loses B where it is:
+an audit. R is half as much again as a lease earns on average: pay and weight go by score, and who
+trains nothing claims the largest gain. A cheat keeps R where it is not caught and loses B where it
+is:
 
     (1 - p/2) R - (p/2) B < 0    or    B > R (2 - p) / p
 
@@ -28,6 +30,7 @@ from typing import Final
 
 from potp2p.foundation.types import Amount
 from potp2p.protocol.incentives.rewards import LeasePrice, audit_worth
+from potp2p.protocol.incentives.scores import SCORE_MAX, SCORE_MEDIAN, most_of
 from potp2p.protocol.wire.genesis import MoneyParameters, TrainingParameters
 
 PPM: Final = 1_000_000
@@ -46,9 +49,9 @@ class Strategy:
 
 
 def fair_pay(money: MoneyParameters, training: TrainingParameters) -> int:
-    """Return the largest R that the least bond covers at the base rate: B = R (2 - p) / p."""
+    """Return the largest pay whose R the least bond covers at the base rate: B = R (2 - p) / p."""
     p = training.audit_rate
-    return at_risk_of(money) * p // (2 * PPM - p)
+    return at_risk_of(money) * p * SCORE_MEDIAN // ((2 * PPM - p) * SCORE_MAX)
 
 
 def at_risk_of(money: MoneyParameters) -> int:
@@ -64,8 +67,8 @@ def strategies(money: MoneyParameters, training: TrainingParameters) -> tuple[St
     all in league get away with it only while nobody challenges them, which nobody is counted on to
     do here.
     """
-    stake, bond, worth = money.lease_pay, at_risk_of(money), worth_of(money, training)
-    alone = LEAGUE**training.audit_committee
+    pay, bond, worth = money.lease_pay, at_risk_of(money), worth_of(money, training)
+    stake, alone = most_of(pay), LEAGUE**training.audit_committee
     return (
         Strategy("training nothing", _caught(stake, bond, training.audit_rate)),
         # What is saved is at most half of the pay, and the risk is the same.
@@ -74,6 +77,8 @@ def strategies(money: MoneyParameters, training: TrainingParameters) -> tuple[St
             stake // 2 - (stake + bond) * training.audit_rate // (2 * PPM),
         ),
         Strategy("showing no trace", _caught(stake, bond, training.audit_rate)),
+        # The work is done: only what it claims beyond the truth is gained.
+        Strategy("claiming a larger gain", _caught(stake - pay, bond, training.audit_rate)),
         Strategy(
             "approving unseen",
             (worth + stake - (alone - 1) * money.auditor_slash) // alone,

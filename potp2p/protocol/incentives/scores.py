@@ -11,6 +11,10 @@ PPM: Final = 1_000_000
 GAIN_MAX: Final = 2 * PPM
 """A gain is clamped to twice the median: luck with a shard must not buy the lottery."""
 
+SCORE_MEDIAN: Final = 2 * PPM
+SCORE_MAX: Final = PPM + GAIN_MAX
+"""Scores per work, of the median claim and of one that claims the largest gain there is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -25,6 +29,15 @@ def lower_median(numbers: Sequence[int]) -> int:
     """Return the element at (n - 1) // 2 of the sorted numbers; always one that was given."""
     assert numbers, "median of nothing"
     return sorted(numbers)[(len(numbers) - 1) // 2]
+
+
+def most_of(pay: int) -> int:
+    """
+    Return what a lease earns with the largest score, where `pay` is what they earn on average.
+
+    Who trains nothing can claim any gain: nothing but an audit holds it to one.
+    """
+    return -(-pay * SCORE_MAX // SCORE_MEDIAN)
 
 
 def is_scorable(parameters: int, samples: int) -> bool:

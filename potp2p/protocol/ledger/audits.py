@@ -10,6 +10,7 @@ from potp2p.foundation.committee import weak_quorum
 from potp2p.foundation.errors import RejectionReason
 from potp2p.foundation.types import Height, NodeId, PartsPerMillion, Round, TaskId
 from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.incentives.scores import most_of
 from potp2p.protocol.ledger.audit_reach import judges_blocks, replay_blocks
 from potp2p.protocol.ledger.audit_records import (
     Audit,
@@ -153,12 +154,12 @@ def cover(state: State, context: BlockContext, place: LeasePlace) -> None:
 
 
 def _at_stake(state: State, context: BlockContext, place: LeasePlace) -> int:
-    """Return R of DESIGN 8: what an accepted lease earns in pay, in weight and in subsidy floor."""
+    """Return R of DESIGN 8: the most that a lease earns in pay, in weight and in subsidy floor."""
     task, record = state.task(place[0]), state.round(place[0], place[1])
     price = price_of(task.rules, task.budget, context.genesis)
     blocks = record.fixed - record.started + 1
     subsidy = context.genesis.money.subsidy_floor * blocks // len(record.leases)
-    return price.miner + price.burned + subsidy
+    return most_of(price.miner + price.burned + subsidy)
 
 
 def open_audit(

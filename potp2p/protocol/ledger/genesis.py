@@ -255,7 +255,8 @@ DEVNET_MONEY: Final = MoneyParameters(
     sponsor_bond=Amount(20 * POT),
     slash_share=PartsPerMillion(PPM),
     auditor_slash=Amount(20 * POT),
-    lease_pay=Amount(1 * POT),
+    # The miner's share of a lease of one POT.
+    lease_pay=Amount(3 * POT // 4),
     unserved_fine=PartsPerMillion(300_000),
     ban_blocks=2_000,
     base_fee_floor=Amount(1_000),

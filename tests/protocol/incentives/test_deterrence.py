@@ -27,12 +27,14 @@ def with_training(**changes: object) -> Genesis:
 
 def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
     gains = {each.name: each.gain for each in strategies(DEVNET_MONEY, DEVNET_TRAINING)}
-    assert len(gains) == 8
+    assert len(gains) == 9
     assert all(gain < 0 for gain in gains.values()), gains
-    # (1 - 0.06) x 1 - 0.06 x 20 = -0.26 POT
-    assert gains["training nothing"] == -POT * 26 // 100
-    # 0.2 x 0.9 / 0.75 - 0.3 = -0.06 POT
-    assert gains["claiming and not serving"] == -POT * 6 // 100
+    # (1 - 0.06) x 0.75 x 3/2 - 0.06 x 20 = -0.1425 POT
+    assert gains["training nothing"] == -POT * 1425 // 10_000
+    # (1 - 0.06) x 0.75 / 2 - 0.06 x 20 = -0.8475 POT
+    assert gains["claiming a larger gain"] == -POT * 8475 // 10_000
+    # (0.2 x 0.9 / 0.75 - 0.3) x 0.75 = -0.045 POT
+    assert gains["claiming and not serving"] == -POT * 45 // 1000
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ def test_genesis_state_is_its_accounts_and_one_chain_record() -> None:
 def test_devnet_bond_covers_the_pay_of_a_lease() -> None:
     p, bond = DEVNET_TRAINING.audit_rate, DEVNET_MONEY.miner_bond
     pay = fair_pay(DEVNET_MONEY, DEVNET_TRAINING)
-    assert pay > 10**9, "a POT per lease, the devnet's price"
-    assert bond * p >= pay * (2_000_000 - p)
+    assert pay > DEVNET_MONEY.lease_pay == 10**9 * DEVNET_MONEY.miners_share // 10**6
+    assert bond * p >= pay * 3 // 2 * (2_000_000 - p)
 
 
 def test_sponsor_need_not_exist_and_validator_needs_an_account() -> None:
