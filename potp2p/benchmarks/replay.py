@@ -4,7 +4,8 @@ How far honest replays lie apart on this machine, and how far cheats do (`bench 
 The commands, the worker processes and the verdict are the network's own: one rig trains a lease as
 a miner would, every other replays it as an auditor would, and the protocol judges what they found.
 The task then goes on, so that early, middle and late weights are measured. A rig can mine a class
-safely when every replay passed with half of each tolerance left.
+safely when every replay passed with half of each tolerance left; a task that is unstable on its own
+machine (`training/nudging.py`) is not safe to order anywhere.
 """
 
 import time
@@ -23,7 +24,7 @@ from potp2p.benchmarks.replay_rigs import Rig, rigs_of_this_machine
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.processes.documents import Document
 from potp2p.processes.fleet import Fleet
-from potp2p.protocol.verification.verdict import Verdict
+from potp2p.protocol.verification.verdict import Verdict, tolerances_apart
 from potp2p.settings.task_file import read_rules
 from potp2p.training.reports import Trained
 
@@ -97,7 +98,7 @@ async def measure_replays(plan: ReplayPlan) -> Document:
         "honest": {"audited": audited, "rejected": audited - passed},
         "tasks": documents,
         "seconds": round(time.monotonic() - started, 1),
-        "is_within_targets": all(task.honest.is_safe for task in tasks),
+        "is_within_targets": all(task.honest.is_safe(task.bench.tolerance) for task in tasks),
     }
 
 
@@ -106,7 +107,7 @@ def _document(name: str, task: _Task) -> Document:
         "name": name,
         **describe_task(task.bench.rules, task.bench.tolerance),
         "honest": task.honest.document(),
-        "is_safe": task.honest.is_safe,
+        "is_safe": task.honest.is_safe(task.bench.tolerance),
         "cheats": [{"kind": kind, **found.cheat_document()} for kind, found in task.cheats.items()],
     }
 
@@ -167,8 +168,11 @@ async def _replay_round(
 
     async def replay(auditor: Rig, spot: Spot, miner: Rig, claimed: Trained, payload: Path) -> None:
         async with limiter:
-            found = await bench.replay(auditor, spot, payload)
+            # Of one lease in a round every auditor says how unstable it is, near or not.
+            found = await bench.replay(auditor, spot, payload, always=spot is spots[0])
         task.honest.add(bench.measures(claimed, found), (miner.name, auditor.name))
+        if found.instability is not None:
+            task.honest.instabilities.append(tolerances_apart(found.instability, bench.tolerance))
 
     async with trio.open_nursery() as nursery:
         for auditor in bench.rigs:
@@ -190,4 +194,7 @@ async def _cheat_round(task: _Task, honest: list[Honest], before: Path) -> None:
             found = await bench.replay(auditor, own.spot, payload)
             findings = task.cheats.setdefault(kind, Findings())
             findings.add(bench.measures(found, found), (miner.name, auditor.name))
+            if found.instability is not None:
+                apart = tolerances_apart(found.instability, bench.tolerance)
+                findings.instabilities.append(apart)
             payload.unlink()

@@ -91,8 +91,10 @@ class Bench:
         assert isinstance(report, Trained)
         return report
 
-    async def replay(self, rig: Rig, spot: Spot, payload: Path) -> Replayed:
-        """Replay a lease on a rig as an auditor would."""
+    async def replay(
+        self, rig: Rig, spot: Spot, payload: Path, *, always: bool = False
+    ) -> Replayed:
+        """Replay a lease on a rig as an auditor would, always twice if asked to."""
         command = Replay(
             spot.lease,
             rig.rules(self.rules),
@@ -102,6 +104,7 @@ class Bench:
             str(payload),
             # Each rig with a nudge of its own, as each auditor.
             Digest(sha256(f"{rig.name} {spot.round} {spot.shard}".encode()).digest()),
+            always=always,
         )
         report = await self.workers[rig.name].execute(command)
         assert isinstance(report, Replayed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from potp2p.processes.documents import Document
 from potp2p.protocol.verification.tolerance import VOID_FACTOR, Tolerance
-from potp2p.protocol.verification.verdict import Measure, MeasureKind, Verdict, worst_of
+from potp2p.protocol.verification.verdict import PPM, Measure, MeasureKind, Verdict, worst_of
 from potp2p.protocol.wire.tasks import TaskRules
 
 COUNTED: dict[Verdict, str] = {
@@ -30,6 +30,10 @@ class Findings:
     """The worst measure of each replay, in tolerances."""
     pairs: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     """The worst share of a pair of rigs."""
+    instabilities: list[int] = field(default_factory=list[int])
+    """How far an auditor's own two replays lie apart, in millionths of a tolerance."""
+    excused: int = 0
+    """Replays that are void since those lie too far apart: they would have failed."""
 
     @property
     def replays(self) -> int:
@@ -41,15 +45,17 @@ class Findings:
         """Return the worst measure of all replays, in tolerances."""
         return max(self.shares, default=0.0)
 
-    @property
-    def is_safe(self) -> bool:
-        """Tell whether every replay passed with half of its tolerance left."""
+    def is_safe(self, tolerance: Tolerance) -> bool:
+        """Tell whether every replay passed with half of its tolerance left, and none drifted."""
         rejected = self.replays - self.verdicts[Verdict.PASS]
-        return not rejected and self.share_max <= SHARE_SAFE_MAX
+        is_stable = max(self.instabilities, default=0) <= tolerance.unstable
+        return not rejected and self.share_max <= SHARE_SAFE_MAX and is_stable
 
     def add(self, measures: list[Measure], pair: tuple[str, str]) -> None:
         """Note one replay, every measure of it."""
-        self.verdicts[worst_of(measures).verdict] += 1
+        decides = worst_of(measures)
+        self.verdicts[decides.verdict] += 1
+        self.excused += decides.is_excused
         worst: dict[MeasureKind, int] = {}
         for each in measures:
             worst[each.kind] = max(worst.get(each.kind, 0), each.measured)
@@ -67,6 +73,8 @@ class Findings:
             **{name: self.verdicts[verdict] for verdict, name in COUNTED.items()},
             "share_max": round(self.share_max, 4),
             "share_p99": round(quantile(self.shares, 99), 4),
+            "excused": self.excused,
+            "instability": self._instability(),
             "measures": {
                 kind.name.lower(): {
                     "p50": quantile(values, 50),
@@ -92,6 +100,17 @@ class Findings:
             "share_min": round(min(self.shares), 3),
             "share_p50": round(quantile(self.shares, 50), 3),
             "exponents_alone": self._caught_by_exponents(),
+            "excused": self.excused,
+            "instability": self._instability(),
+        }
+
+    def _instability(self) -> Document:
+        """Return how far own replays lie apart, in tolerances."""
+        return {
+            "replays": len(self.instabilities),
+            "min": min(self.instabilities, default=0) / PPM,
+            "p50": quantile(self.instabilities, 50) / PPM,
+            "max": max(self.instabilities, default=0) / PPM,
         }
 
     def _caught_by_exponents(self) -> int:
@@ -134,5 +153,6 @@ def describe_task(rules: TaskRules, tolerance: Tolerance) -> Document:
             "overall": tolerance.overall,
             "tensor": tolerance.tensor,
             "trace": tolerance.trace,
+            "unstable": tolerance.unstable / PPM,
         },
     }

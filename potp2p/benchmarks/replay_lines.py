@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from potp2p.observability.outcomes import ADVICE
 from potp2p.processes.documents import Document
 
 
@@ -12,14 +13,14 @@ def replay_lines(document: Document) -> list[str]:
     lines = [
         "honest replays, worst measure of each in tolerances of the task's class",
         f"{'task':<18} {'class':<7} {'mode':<9} {'replays':>7} {'rejected':>8} "
-        f"{'p99':>8} {'max':>8} {'headroom':>8}",
+        f"{'p99':>8} {'max':>8} {'headroom':>8} {'own':>8}",
         *(_honest_line(task) for task in tasks),
         f"rejected {honest['rejected']} of {honest['audited']} honest contributions, rigs: "
         + ", ".join(cast("list[str]", document["rigs"])),
     ]
     if any(task["cheats"] for task in tasks):
         lines += ["", *_cheat_lines(tasks)]
-    lines.append("")
+    lines += ["", *_unstable_lines(tasks)]
     for kind in sorted({cast("str", task["class"]) for task in tasks}):
         is_safe = all(task["is_safe"] is True for task in tasks if task["class"] == kind)
         verdict = "can be mined safely" if is_safe else "is NOT SAFE to mine"
@@ -34,8 +35,29 @@ def _honest_line(task: Document) -> str:
     headroom = f"{1 / share:>7.0f}x" if share else f"{'-':>8}"
     return (
         f"{task['name']:<18} {task['class']:<7} {task['mode']:<9} {replays:>7} "
-        f"{replays - passed:>8} {found['share_p99']:>8.4f} {share:>8.4f} {headroom}"
+        f"{replays - passed:>8} {found['share_p99']:>8.4f} {share:>8.4f} {headroom} "
+        f"{_own(found):>8.4f}"
     )
+
+
+def _own(found: Document) -> float:
+    """Return how far an auditor's own two replays lie apart at most, in tolerances."""
+    return cast("float", cast("Document", found["instability"])["max"])
+
+
+def _unstable_lines(tasks: list[Document]) -> list[str]:
+    """Say which task should not be ordered at all, on any machine."""
+    lines: list[str] = []
+    for task in tasks:
+        found = cast("Document", task["honest"])
+        limit = cast("float", cast("Document", task["tolerance"])["unstable"])
+        if _own(found) > limit:
+            lines.append(
+                f"{task['name']}: UNSTABLE, an auditor's own replays lie up to {_own(found):.3g} "
+                f"tolerances apart ({limit:g} allowed): {found['excused']} honest contributions "
+                f"excused, {found['failed']} failed; {ADVICE}"
+            )
+    return lines
 
 
 def _cheat_lines(tasks: list[Document]) -> list[str]:

@@ -96,6 +96,8 @@ class Replay:
     payload: PathField
     nudge: DigestField
     """Seed of the second replay's nudge."""
+    always: bool = False
+    """Measure the instability also where the payload is near: a bench wants to know it."""
 
 
 @dataclass(frozen=True, slots=True)

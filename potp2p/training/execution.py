@@ -110,7 +110,7 @@ class Executor:
         distances = measure(checkpoint.layout, payload, work, tolerance)
         after = loss_after(model, checkpoint, rules, command.lease, samples, payload, step_done)
         instability = None
-        if not is_near(distances, tolerance):
+        if command.always or not is_near(distances, tolerance):
             nudged = nudge(checkpoint, command.nudge)
             again = compute_lease(model, nudged, rules, command.lease, samples, step_done)
             instability = apart(checkpoint.layout, command.lease, (work, again), tolerance)

@@ -8,7 +8,8 @@ Builds a package folder: everything a task consists of, in the files that a clie
     evaluation.safetensors   the held-out data file
 
 `python -m potp2p.training.prepare --example digits --out DIR` builds an example; with
-`--tolerance bf16` its rules ask for bfloat16.
+`--tolerance bf16` its rules ask for bfloat16; `--learning-rate` (in 1e-9) and `--epsilon` (in
+1e-12) replace its optimizer's.
 `--config FILE --data FILE.npz` (arrays x and y) or `--config FILE --text-dir DIR` one's own.
 Equal arguments give equal bytes.
 """
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 
 from potp2p.foundation.errors import ConfigurationError, Potp2pError
-from potp2p.protocol.scheduling.rules import PARAMETER_BYTES
+from potp2p.protocol.scheduling.rules import PARAMETER_BYTES, verify_rules
 from potp2p.protocol.scheduling.task_text import TaskText, render
 from potp2p.protocol.wire.tasks import Mode, Objective, ToleranceClass
 from potp2p.training.checkpoint import Checkpoint, encode_checkpoint
@@ -131,12 +132,29 @@ def _in_class(order: Order, name: str | None) -> Order:
     return replace(order, rules=replace(order.rules, model=model))
 
 
+def _with_numbers(order: Order, rate: int | None, epsilon: int | None) -> Order:
+    """Put another first learning rate or epsilon into the rules, where they are given."""
+    if rate is None and epsilon is None:
+        return order
+    old = order.rules.optimizer
+    optimizer = replace(
+        old,
+        learning_rate=old.learning_rate if rate is None else rate,
+        epsilon=old.epsilon if epsilon is None else epsilon,
+    )
+    rules = replace(order.rules, optimizer=optimizer)
+    verify_rules(replace(rules, model=replace(rules.model, parameters=1)))
+    return replace(order, rules=rules)
+
+
 def main() -> int:
     """Parse the command line, write the folder, return the exit code."""
     parser = argparse.ArgumentParser(prog="potp2p.training.prepare")
     parser.add_argument("--example", choices=("digits", "text", *RESNETS))
     parser.add_argument("--tolerance", choices=[each.name.lower() for each in ToleranceClass])
     parser.add_argument("--mode", choices=("gradient", "local"), default="local")
+    parser.add_argument("--learning-rate", type=int)
+    parser.add_argument("--epsilon", type=int)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--text-dir", type=Path)
@@ -159,6 +177,8 @@ def main() -> int:
         else:
             raise ConfigurationError("say --example or --config")
         order = _in_class(order, cast("str | None", arguments.tolerance))
+        numbers = cast("int | None", arguments.learning_rate), cast("int | None", arguments.epsilon)
+        order = _with_numbers(order, *numbers)
         write_package(order, cast("Path", arguments.out))
     except Potp2pError as error:
         sys.stderr.write(f"prepare: {error}\n")

@@ -15,16 +15,19 @@ from potp2p.benchmarks.replay import (
 from potp2p.benchmarks.replay_bench import Bench
 from potp2p.benchmarks.replay_figures import Findings, quantile
 from potp2p.benchmarks.replay_lines import replay_lines
-from potp2p.benchmarks.replay_recipes import RECIPES, recipes_named
+from potp2p.benchmarks.replay_recipes import RECIPES, UNSTABLE, recipes_named
 from potp2p.benchmarks.replay_rigs import CPU_RIGS
 from potp2p.foundation.errors import ConfigurationError
 from potp2p.processes.documents import Document
+from potp2p.protocol.verification.tolerance import tolerance_of
 from potp2p.protocol.verification.verdict import Measure, MeasureKind, Verdict
+from potp2p.protocol.wire.tasks import Mode, ToleranceClass
 from potp2p.training.prepare import write_package
 from tests.benchmarks.programs import running_in
 from tests.training.orders import images_order, rules
 
 PAIR = ("cpu", "cpu-aten-avx2")
+TOLERANCE = tolerance_of(ToleranceClass.SMOOTH, Mode.LOCAL)
 
 
 def plan(folder: Path, *tasks: str, replays: int = 1, cheats: bool = False) -> ReplayPlan:
@@ -55,9 +58,18 @@ async def test_honest_replays_pass_and_cheats_do_not(tmp_path: Path) -> None:
     for kind in (*certain, "sign-flip-x10", "scaled-x2", "noise-only", "perturbed-copy"):
         assert cheats[kind]["catch_rate"] == 1.0, kind
         assert cast("float", cheats[kind]["share_min"]) > 3
+    # Every cheat has both replays; honest ones, of one lease in a round.
+    own = cast("Document", cast("Document", task["honest"])["instability"])
+    assert cast("int", own["replays"]) >= 2
+    for found in (own, *(cast("Document", each["instability"]) for each in cheats.values())):
+        assert cast("float", found["max"]) < 0.25
+    assert all(each["excused"] == 0 for each in cheats.values())
     text = "\n".join(replay_lines(document))
     assert "rejected 0 of 6 honest contributions" in text
     assert "class smooth  can be mined safely" in text
+    assert "UNSTABLE" not in text
+    cast("Document", cast("Document", task["honest"])["instability"])["max"] = 0.7
+    assert "UNSTABLE, an auditor's own replays lie up to 0.7" in "\n".join(replay_lines(document))
     assert running_in(tmp_path) == []
 
 
@@ -82,7 +94,25 @@ def test_a_class_is_safe_with_half_of_its_tolerance_left(overall: int, is_safe: 
     found = Findings()
     found.add(measures(1), PAIR)
     found.add(measures(overall), PAIR)
-    assert found.is_safe is is_safe
+    assert found.is_safe(TOLERANCE) is is_safe
+
+
+def test_a_task_is_unsafe_whose_auditors_drift_apart_by_themselves() -> None:
+    found = Findings()
+    found.add(measures(1), PAIR)
+    found.instabilities.append(TOLERANCE.unstable)
+    assert found.is_safe(TOLERANCE)
+    found.instabilities.append(TOLERANCE.unstable + 1)
+    assert not found.is_safe(TOLERANCE)
+
+
+def test_what_instability_excuses_is_void_and_counted() -> None:
+    found = Findings()
+    found.add([replace(each, unstable=True) for each in measures(900_000)], PAIR)
+    found.add([replace(each, unstable=True) for each in measures(2_000)], PAIR)
+    assert found.verdicts[Verdict.VOID] == 2
+    assert found.excused == 1
+    assert found.document()["failed"] == 0
 
 
 def test_quantiles_are_values_that_were_measured() -> None:
@@ -113,6 +143,8 @@ def test_every_class_and_mode_has_a_recipe() -> None:
         "text-bf16",
         "digits-local",
     ]
+    assert recipes_named((UNSTABLE.name,)) == (UNSTABLE,)
+    assert UNSTABLE not in RECIPES
 
 
 def test_a_package_is_named_by_its_folder_or_its_task_file(tmp_path: Path) -> None:
