@@ -28,7 +28,7 @@ from potp2p.observability.outcomes import (
 from potp2p.protocol.ledger.audit_records import ChallengeRecord, Penalty
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, ReportLine
 from potp2p.protocol.ledger.records import Claim
-from potp2p.protocol.ledger.round_records import Fine
+from potp2p.protocol.ledger.round_records import Beaten, Fine
 
 SCHEMA: Final = "potp2p.contribution/1"
 
@@ -111,6 +111,7 @@ def contribution_document(found: Explained) -> Document:
         "kept_as_bond": format_amount(receipt.bonded),
         "slashed": format_amount(_slashed(receipt.audit)),
         "fines": [_fine(each) for each in receipt.fines],
+        "beaten": None if receipt.beaten is None else _beaten(receipt.beaten),
         "score": receipt.score,
         "weight": format_amount(receipt.weight),
         "leased_height": receipt.started,
@@ -135,6 +136,14 @@ def _slashed(audit: AuditReceipt | None) -> int:
 
 def _fine(fine: Fine) -> Document:
     return {"miner": address(fine.miner), "amount": format_amount(fine.amount)}
+
+
+def _beaten(beaten: Beaten) -> Document:
+    return {
+        "miner": address(beaten.miner),
+        "stood_in": beaten.stood_in,
+        "claimed_height": beaten.claimed or None,
+    }
 
 
 def _claim(claim: Claim) -> Document:

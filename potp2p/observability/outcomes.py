@@ -18,7 +18,7 @@ from potp2p.protocol.ledger.audit_records import (
 )
 from potp2p.protocol.ledger.receipt_records import AuditReceipt, Receipt, ReportLine
 from potp2p.protocol.ledger.records import LeaseStatus
-from potp2p.protocol.ledger.round_records import Fine
+from potp2p.protocol.ledger.round_records import Beaten, Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 
 PPM: Final = 1_000_000
@@ -96,7 +96,20 @@ def outcome_for(receipt: Receipt, account: AccountId) -> Outcome:
     for fine in receipt.fines:
         if account_of(fine.miner) == account:
             return _fined(receipt, fine)
+    if receipt.beaten is not None and account_of(receipt.beaten.miner) == account:
+        return Outcome("not_paid", f"not paid: {_why_beaten(receipt, receipt.beaten)}")
     return outcome_of(receipt)
+
+
+def _why_beaten(receipt: Receipt, beaten: Beaten) -> str:
+    """Return why another's claim for the shard is the round's."""
+    assert receipt.claim is not None, "only a claim beats"
+    if not beaten.claimed:
+        return "no claim came by half time, and a stand-in's came before the deadline"
+    who = "the lease's holder" if beaten.stood_in else "a stand-in, called at half time,"
+    if beaten.claimed >= receipt.claim.height:
+        return f"{who} claimed first, at height {receipt.claim.height}, not {beaten.claimed}"
+    return f"{who} claimed later, at height {receipt.claim.height}, and that claim counts"
 
 
 def _fined(receipt: Receipt, fine: Fine) -> Outcome:
@@ -186,7 +199,7 @@ def _phase(audit: AuditReceipt) -> str:
 
 def steps_of(receipt: Receipt) -> Iterator[Step]:
     """Yield everything that happened, in order; auditors follow their draw, judges their call."""
-    yield Step(receipt.started, f"leased to {address(receipt.miner)}")
+    yield from _holders(receipt)
     claim = receipt.claim
     if claim is not None:
         losses = f"loss {claim.loss_before / PPM:.4f} -> {claim.loss_after / PPM:.4f}"
@@ -208,6 +221,19 @@ def steps_of(receipt: Receipt) -> Iterator[Step]:
         yield Step(None, f"not drawn for an audit, whose probability was {share(receipt)}")
     if receipt.height:
         yield Step(receipt.height, f"settled: {outcome_of(receipt).text}")
+
+
+def _holders(receipt: Receipt) -> Iterator[Step]:
+    """Yield who had the shard, and what became of the one that another's claim beat."""
+    beaten = receipt.beaten
+    first = receipt.miner if beaten is None or beaten.stood_in else beaten.miner
+    yield Step(receipt.started, f"leased to {address(first)}")
+    if beaten is None:
+        return
+    second = beaten.miner if beaten.stood_in else receipt.miner
+    yield Step(None, f"no claim at half time: {address(second)} was called to stand in")
+    came = f"claimed at height {beaten.claimed}" if beaten.claimed else "made no claim in time"
+    yield Step(None, f"{address(beaten.miner)} {came}; the claim that counts is the other's")
 
 
 def _fine(fine: Fine) -> str:

@@ -47,7 +47,7 @@ class OwnOutcomes:
                 # A receipt names its miner in full: most are told apart without being read.
                 if encoded.find(self.node) >= 0:
                     receipt = decode_own(Receipt, encoded, bytes_max=RECEIPT_BYTES_MAX)
-                    if receipt.miner == self.node or receipt.fined_of(self.node) is not None:
+                    if self.node in receipt.claimants:
                         self._settled.append(_line(receipt, self.node))
         self._searched = head
         return tuple(self._settled)

@@ -24,6 +24,7 @@ def test_the_keys_of_a_contribution_stay() -> None:
     assert sorted(document) == [
         "attested",
         "audit",
+        "beaten",
         "claim",
         "contribution",
         "dropped",

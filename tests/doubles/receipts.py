@@ -59,6 +59,7 @@ PAID = Receipt(
     dropped=False,
     claim=CLAIM,
     fines=(),
+    beaten=None,
     audit=None,
     height=Height(512),
 )

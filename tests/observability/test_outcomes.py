@@ -11,7 +11,7 @@ from potp2p.foundation.types import (
     Height,
 )
 from potp2p.observability.outcomes import outcome_for, outcome_of, steps_of
-from potp2p.protocol.crypto.identity import account_of
+from potp2p.protocol.crypto.identity import account_of, encode_address
 from potp2p.protocol.ledger.audit_records import (
     AuditPhase,
     AuditReason,
@@ -22,7 +22,7 @@ from potp2p.protocol.ledger.audit_records import (
 )
 from potp2p.protocol.ledger.receipt_records import Receipt
 from potp2p.protocol.ledger.records import LeaseStatus
-from potp2p.protocol.ledger.round_records import Fine
+from potp2p.protocol.ledger.round_records import Beaten, Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 from tests.doubles.receipts import (
     AUDITOR,
@@ -59,6 +59,11 @@ UNSERVED = replace(MISSED, attested=1)
             "not paid: 1 of 4 validators attested the payload, 2 were needed",
         ),
         (MISSED, "not_paid", "not paid: the miner was banned before the set was fixed"),
+        (
+            replace(MISSED, attested=2),
+            "not_paid",
+            "not paid: the miner was banned before the set was fixed",
+        ),
         (
             replace(VOID, dropped=True),
             "not_paid",
@@ -132,6 +137,48 @@ def test_a_claim_beside_the_winning_one_has_an_outcome_of_its_own() -> None:
     assert outcome_for(receipt, account_of(MINER)) == outcome_of(receipt)
     steps = [step.text for step in steps_of(receipt) if step.height == receipt.fixed]
     assert steps[1].startswith("fined 0.25 POT, burned: ")
+
+
+@pytest.mark.parametrize(
+    ("beaten", "text", "step"),
+    [
+        (
+            Beaten(OTHER, stood_in=False, claimed=Height(CLAIM.height + 2)),
+            f"a stand-in, called at half time, claimed first, at height {CLAIM.height}, not "
+            f"{CLAIM.height + 2}",
+            f"claimed at height {CLAIM.height + 2}; the claim that counts is the other's",
+        ),
+        (
+            Beaten(OTHER, stood_in=False, claimed=Height(CLAIM.height - 1)),
+            f"a stand-in, called at half time, claimed later, at height {CLAIM.height}, and that "
+            "claim counts",
+            f"claimed at height {CLAIM.height - 1}; the claim that counts is the other's",
+        ),
+        (
+            Beaten(OTHER, stood_in=False, claimed=Height(0)),
+            "no claim came by half time, and a stand-in's came before the deadline",
+            "made no claim in time; the claim that counts is the other's",
+        ),
+        (
+            Beaten(OTHER, stood_in=True, claimed=Height(CLAIM.height)),
+            f"the lease's holder claimed first, at height {CLAIM.height}, not {CLAIM.height}",
+            f"claimed at height {CLAIM.height}; the claim that counts is the other's",
+        ),
+    ],
+)
+def test_whose_claim_was_beaten_is_told_so_and_by_whom(
+    beaten: Beaten, text: str, step: str
+) -> None:
+    receipt = replace(PAID, beaten=beaten)
+    outcome = outcome_for(receipt, account_of(OTHER))
+    assert (outcome.code, outcome.text) == ("not_paid", f"not paid: {text}")
+    assert outcome_for(receipt, account_of(MINER)) == outcome_of(receipt)
+    assert receipt.claimants == {MINER, OTHER}
+    steps = [each.text for each in steps_of(receipt)]
+    holder, second = (MINER, OTHER) if beaten.stood_in else (OTHER, MINER)
+    assert steps[0] == f"leased to {encode_address(account_of(holder))}"
+    assert steps[1].endswith(f"{encode_address(account_of(second))} was called to stand in")
+    assert steps[2] == f"{encode_address(account_of(OTHER))} {step}"
 
 
 def waiting() -> Iterator[tuple[Receipt, str]]:

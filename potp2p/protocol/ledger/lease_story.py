@@ -58,6 +58,7 @@ def story_of(  # noqa: PLR0913  # all the records of one lease
         dropped=shard in record.dropped,
         claim=lease.claim,
         fines=lease.fines,
+        beaten=lease.beaten,
         audit=None if audit is None else _audit(audit, lease, rules),
         height=Height(0),
     )

@@ -15,7 +15,7 @@ from potp2p.protocol.ledger.audit_records import (
     Penalty,
 )
 from potp2p.protocol.ledger.records import FINES_MAX, Claim, LeaseStatus
-from potp2p.protocol.ledger.round_records import Fine
+from potp2p.protocol.ledger.round_records import Beaten, Fine
 from potp2p.protocol.verification.verdict import MeasureKind, Verdict
 from potp2p.protocol.wire.fields import (
     AmountField,
@@ -121,14 +121,17 @@ class Receipt:
     claim: Claim | None
     fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)]
     """Of claims for it that were not attested: its own, and of who stood in or was to."""
+    beaten: Beaten | None
+    """Who had it too, and whose claim did not come into the set."""
     audit: AuditReceipt | None
     height: HeightField
     """Of the settlement; zero while the round is open."""
 
     @property
     def claimants(self) -> frozenset[NodeId]:
-        """Return its miner, and who else was fined for a claim."""
-        return frozenset({self.miner, *(each.miner for each in self.fines)})
+        """Return its miner, and who else had it or was fined for a claim."""
+        others = () if self.beaten is None else (self.beaten.miner,)
+        return frozenset({self.miner, *others, *(each.miner for each in self.fines)})
 
     @property
     def fined(self) -> Fine | None:

@@ -15,6 +15,7 @@ from potp2p.foundation.limits import (
 from potp2p.foundation.types import Amount, Digest
 from potp2p.protocol.ledger.round_records import (
     Attestation,
+    Beaten,
     Fine,
     LeaseRow,
     ResultBond,
@@ -242,7 +243,7 @@ class Task:
     open_rounds: Annotated[tuple[RoundField, ...], Many(ROUNDS_OPEN_MAX + 1)]
     """Rounds whose record is kept: the one in work and those under audit."""
     passes: Annotated[tuple[CountField, ...], Many(SHARDS_MAX)]
-    """Accepted leases of each shard."""
+    """Accepted leases of each shard; empty once the task is over and settled."""
     receipts_root: DigestField
     """Hash chain over the receipts of settled rounds."""
     paid: AmountField
@@ -385,6 +386,8 @@ class LeaseRecord:
     """Of its audit, as it was when its set was fixed; zero before."""
     fines: Annotated[tuple[Fine, ...], Many(FINES_MAX)] = ()
     """Of its claims that were not attested, in the order of bitmaps."""
+    beaten: Beaten | None = None
+    """Whose place in the set another's claim took, once that is fixed."""
     related: Annotated[tuple[AccountField, ...], Many(RELATED_MAX)] = ()
     """
     Whom its miner and its client acted for as its set was fixed, ascending: none of them audits it.

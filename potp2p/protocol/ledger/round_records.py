@@ -8,6 +8,7 @@ from potp2p.protocol.wire.fields import (
     AmountField,
     BlobField,
     DigestField,
+    HeightField,
     LossField,
     NodeField,
     ShardField,
@@ -31,6 +32,17 @@ class Fine:
     """Who claimed: the lease's holder, or who stood in for it."""
     amount: AmountField
     """Taken of its bond and burned; zero where nothing was left of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beaten:
+    """Who had a shard too when its set was fixed, and is not the one whose claim is in."""
+
+    miner: NodeField
+    stood_in: bool
+    """It was called at half time; else it is the lease's holder."""
+    claimed: HeightField
+    """Height of its claim; zero where none came in time."""
 
 
 @dataclass(frozen=True, slots=True)

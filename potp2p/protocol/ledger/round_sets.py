@@ -9,14 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from potp2p.foundation.committee import weak_quorum
-from potp2p.foundation.types import NodeId, Round, TaskId
+from potp2p.foundation.types import GENESIS_HEIGHT, NodeId, Round, TaskId
 from potp2p.protocol.ledger.audits import cover
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.contributions import bitmap_of, bits_of
 from potp2p.protocol.ledger.fines import fine_unserved
 from potp2p.protocol.ledger.miners import book_round, close_leases, is_banned
 from potp2p.protocol.ledger.records import Claim, LeaseRecord, LeaseStatus, RoundPhase, RoundRecord
-from potp2p.protocol.ledger.round_records import Attestation, Fine, LeaseRow
+from potp2p.protocol.ledger.round_records import Attestation, Beaten, Fine, LeaseRow
 from potp2p.protocol.ledger.seats import judges_of
 from potp2p.protocol.ledger.state import State
 
@@ -50,12 +50,13 @@ def fix_set(state: State, context: BlockContext, task_id: TaskId, round_: Round)
             chosen.setdefault(each.row, each)
     passes = list(task.passes)
     rows = list(record.leases)
+    stood_in = {each.row: each for each in entries if each.place >= len(rows)}
     for number, row in enumerate(record.leases):
         lease = state.lease(task_id, round_, row.shard)
         if number in chosen:
             passes[row.shard] += 1
             rows[number] = LeaseRow(row.shard, chosen[number].miner)
-            lease = _accepted(lease, chosen[number])
+            lease = _accepted(lease, chosen[number], stood_in.get(number))
         else:
             lease = replace(lease, status=LeaseStatus.MISSED)
         state.put_lease(task_id, round_, row.shard, lease)
@@ -79,8 +80,21 @@ def fix_set(state: State, context: BlockContext, task_id: TaskId, round_: Round)
         cover(state, context, (task_id, round_, rows[number].shard))
 
 
-def _accepted(lease: LeaseRecord, entry: _Entry) -> LeaseRecord:
-    return replace(lease, miner=entry.miner, claim=entry.claim, status=LeaseStatus.ACCEPTED)
+def _accepted(lease: LeaseRecord, entry: _Entry, stood_in: _Entry | None) -> LeaseRecord:
+    """Put a claim into a lease, and note whom it beat: the holder, or a stand-in that claimed."""
+    beaten: Beaten | None = None
+    if entry == stood_in:
+        claimed = GENESIS_HEIGHT if lease.claim is None else lease.claim.height
+        beaten = Beaten(lease.miner, stood_in=False, claimed=claimed)
+    elif stood_in is not None:
+        beaten = Beaten(stood_in.miner, stood_in=True, claimed=stood_in.claim.height)
+    return replace(
+        lease,
+        miner=entry.miner,
+        claim=entry.claim,
+        status=LeaseStatus.ACCEPTED,
+        beaten=beaten,
+    )
 
 
 def _fine(

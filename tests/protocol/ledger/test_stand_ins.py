@@ -111,6 +111,13 @@ def test_claim_that_comes_first_and_is_attested_is_the_rounds() -> None:
     world.run_until(lambda: world.task(task).escrow == 0)
     paid = {each.shard: each.miner for each in world.receipts if each.round == 0}
     assert paid[first.shard] == first.miner
+    told = {each.shard: each.beaten for each in world.receipts if each.round == 0}
+    beaten = told.pop(first.shard)
+    assert beaten is not None
+    assert (beaten.miner, beaten.stood_in) == (owner.node_id, False)
+    assert lease.claim is not None
+    assert beaten.claimed == lease.claim.height + 1
+    assert set(told.values()) == {None}, "who stood in and never claimed was not beaten"
     assert {each.kind for each in world.receipts} == {ReceiptKind.PAID}
     assert all(world.miner(each).rounds_open == 0 for each in world.miners)
 
@@ -128,7 +135,10 @@ def test_later_claim_is_the_rounds_where_the_first_is_not_attested() -> None:
         world.block(world.free(seat, Attest(task, Round(0), marks)))
     world.silent = lambda _node, action: isinstance(action, Attest)
     world.run_until(lambda: record_of(world, task).fixed > 0)
-    assert world.state.lease(task, Round(0), first.shard).miner == owner.node_id
+    lease = world.state.lease(task, Round(0), first.shard)
+    assert lease.miner == owner.node_id
+    assert lease.beaten is not None
+    assert (lease.beaten.miner, lease.beaten.stood_in) == (first.miner, True)
     stood_in = keys_of(world, first.miner)
     assert world.miner(stood_in).missed == 0
     assert world.miner(stood_in).live
