@@ -9,6 +9,8 @@ from potp2p.network.ports import StreamProtocol
 from potp2p.observability.status import MinerStatus, NodeStatus, StateCode
 from potp2p.protocol.wire.exchange import Role
 from potp2p.services.outcomes import OwnOutcomes
+from potp2p.simulation.adversaries.cheat import League
+from potp2p.simulation.adversaries.hiders import Withholder
 from tests.doubles.workers import FakeWorkers, Garbler, right_header
 from tests.doubles.world import Machine, make_rules, open_world
 
@@ -124,3 +126,32 @@ async def test_a_miner_that_cheated_is_told_so_and_until_when_it_is_out(
         assert summary(cheat) == (StateCode.IDLE, ["banned"])
         assert "distance over all parameters" in shown(cheat).reasons[0].detail
         assert "slashed" in {each.outcome for each in mine().under_audit}
+
+
+async def test_a_miner_that_serves_nothing_is_told_what_its_claims_cost(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    hider = Withholder(League(tmp_path / "league"))
+    async with open_world(tmp_path) as world:
+        cheat = world.add("hider", Role.MINER, tamper=lambda machine: hider.take_over(machine.node))
+        await world.until(lambda: shown(cheat).miner is not None)
+        state = cheat.node.chain.state
+        await world.until(lambda: state().miner(cheat.keys.account) is not None)
+        bond = state().account(cheat.keys.account).bond
+        _, task = await world.submit(make_rules(rounds=2))
+        await world.until(lambda: state().find_task(task) is not None)
+        await world.until(lambda: state().task(task).escrow == 0)
+        status = shown(cheat).miner
+        assert status is not None
+        fined = [each for each in status.outcomes if each.outcome == "fined"]
+        assert fined
+        assert fined[0].reason.startswith("fined ")
+        assert "0 of 4 validators attested the payload, 2 were needed" in fined[0].reason
+        assert state().account(cheat.keys.account).bond < bond
+        assert status.rejected == 0
+        others = [each for each in world.machines.values() if each.node.mining is not None]
+        for each in others:
+            if each is not cheat:
+                held = shown(each).miner
+                assert held is not None
+                assert {line.outcome for line in held.outcomes} <= {"paid"}

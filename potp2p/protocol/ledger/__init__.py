@@ -47,10 +47,10 @@ and is burned whole, by no task: neither client nor judges gain by a claim that 
 open is not touched, since nobody knows yet what it will be; it fills the bond again, and until then
 the miner is a newcomer, and no auditor. Who has no bond loses the lease alone: a fresh key costs as
 little. A payload that was dropped, flagged or rejected was served: no fine. What costs an honest
-miner one is an uplink so slow that the whole attest window is too short, or a payload that fails
-the checks before attestation; a task's window is long enough to look and to be heard (tasks.py); f
-judges that lie do not suffice, and where no claim of a round was attested nobody is fined: then
-nobody looked.
+miner one is an uplink so slow that the whole attest window is too short, a node that stops right
+after its claim, or a payload that fails the checks before attestation; a task's window is long
+enough to look and to be heard (tasks.py); f judges that lie do not suffice, and where no claim of a
+round was attested nobody is fined: then nobody looked.
 
 Fees and lanes (batch.py, lane.py, incentives/fees.py). The base fee follows whichever is scarcer of
 the paid lane's bytes and transactions, and a network with a floor of zero has none. What it burns
