@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,6 @@ ACCURACY_ROUNDS: Final = 16
 ACCURACY_STEPS: Final = 20
 ACCURACY_SEEDS: Final = 3
 """In a full run: the accuracies of one seed are a multiple of half a point."""
-REPLAYS_NAME: Final = "replays"
 HONEST_REPLAYS: Final = 2_000
 """At least, over all recipes together, in a full run."""
 
@@ -63,8 +63,7 @@ async def measure_proof(
     runs = [_run_of(each) for some in worlds for each in some]
     # The longest begin first; that of the accuracy is one of them.
     await runner.carry_out([_accuracy_run(plan), *runs])
-    if not plan.quick:
-        await _replay(plan, runner)
+    replays = [] if plan.quick else await _replay(plan, runner)
     profit, certain, cost = (
         [runner.answers[each.name] for each in some if each.name in runner.answers]
         for some in worlds
@@ -73,7 +72,7 @@ async def measure_proof(
         "schema": SCHEMA,
         "quick": plan.quick,
         "machine": machine.document(),
-        "honest": honest_figures([*certain, *profit, *cost], runner.answers.get(REPLAYS_NAME)),
+        "honest": honest_figures([*certain, *profit, *cost], replays),
         "adversaries": adversary_figures(plan, certain, profit),
         "accuracy": runner.answers.get(ACCURACY_NAME),
         **cost_figures(cost),
@@ -103,16 +102,23 @@ def _accuracy_run(plan: ProofPlan) -> Run:
     return Run(ACCURACY_NAME, ACCURACY, question, _about(kinds))
 
 
-async def _replay(plan: ProofPlan, runner: Runner) -> None:
-    """Replay honest leases of every recipe across threads and instruction sets."""
-    each = -(-HONEST_REPLAYS // len(recipes_named(())))
+async def _replay(plan: ProofPlan, runner: Runner) -> list[Document]:
+    """Replay honest leases across threads and instruction sets, one recipe after the other."""
+    recipes = recipes_named(())
+    count = -(-HONEST_REPLAYS // len(recipes))
+    found: list[Document] = []
+    for number, recipe in enumerate(recipes, 1):
+        name = f"replays-{recipe.name}"
+        question = {"recipe": recipe.name, "count": count, "seed": plan.seed}
+        place = f"{number}/{len(recipes)} {name}: {count} honest ones"
+        await runner.answer(place, name, question, partial(_replay_one, plan, recipe.name, count))
+        found += [runner.answers[name]] if name in runner.answers else []
+    return found
 
-    async def make() -> Document:
-        with tempfile.TemporaryDirectory(prefix="potp2p-proof-") as folder:
-            return await measure_replays(
-                ReplayPlan((), each, cheats=False, seed=plan.seed, folder=Path(folder) / "replays")
-            )
 
-    question = {"each": each, "seed": plan.seed}
-    about = f"{REPLAYS_NAME}: {each} honest ones of every recipe"
-    await runner.answer(about, REPLAYS_NAME, question, make)
+async def _replay_one(plan: ProofPlan, recipe: str, count: int) -> Document:
+    with tempfile.TemporaryDirectory(prefix="potp2p-proof-") as folder:
+        where = Path(folder) / "replays"
+        return await measure_replays(
+            ReplayPlan((recipe,), count, cheats=False, seed=plan.seed, folder=where)
+        )

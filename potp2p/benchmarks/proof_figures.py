@@ -38,7 +38,7 @@ ALLOWED: Final[dict[Kind, str]] = {
 """Kinds that do what anybody may, and why: to gain exactly nothing by it is no failure."""
 
 
-def honest_figures(worlds: Sequence[Document], replays: Document | None) -> Document:
+def honest_figures(worlds: Sequence[Document], replays: Sequence[Document]) -> Document:
     """
     Count what happened to the honest miners' contributions in every run.
 
@@ -46,12 +46,12 @@ def honest_figures(worlds: Sequence[Document], replays: Document | None) -> Docu
     instruction sets, of which one that did not pass counts as rejected.
     """
     rows = [row for world in worlds for row in _rows(world) if _is_honest_miner(row)]
-    other = {"audited": 0, "rejected": 0}
-    if replays is not None:
-        other = cast("dict[str, int]", replays["honest"])
+    other = [cast("dict[str, int]", each["honest"]) for each in replays]
     return {
-        "audited": sum(_int(row, "audited") for row in rows) + other["audited"],
-        "rejected": sum(_int(row, "rejected") for row in rows) + other["rejected"],
+        "audited": sum(_int(row, "audited") for row in rows)
+        + sum(each["audited"] for each in other),
+        "rejected": sum(_int(row, "rejected") for row in rows)
+        + sum(each["rejected"] for each in other),
         "audited_in_networks": sum(_int(row, "audited") for row in rows),
         "contributions": sum(_int(row, "accepted") + _int(row, "void") for row in rows),
         "missed": sum(_int(row, "missed") for row in rows),

@@ -140,7 +140,7 @@ def beaten(**changes: object) -> Document:
 def whole(**changes: object) -> Document:
     figures = [figure(Kind.NOISE, row(gain=10), row(Kind.NOISE, gain=-5, tested=3, caught=3))]
     costs = cost_figures([world(name=name) for name in ("devnet", "testnet", "off")])
-    honest = honest_figures([world(row(audited=30, accepted=40))], None)
+    honest = honest_figures([world(row(audited=30, accepted=40))], [])
     accuracy = {
         "clean": 0.97,
         "by_kind": {"noise": 0.965},
@@ -241,7 +241,10 @@ def test_a_run_that_failed_is_named_and_the_others_are_shown() -> None:
 
 
 def test_replays_on_other_rigs_count_as_audits_and_one_that_did_not_pass_as_rejected() -> None:
-    replays: Document = {"honest": {"audited": 2_000, "rejected": 1}}
+    replays: list[Document] = [
+        {"honest": {"audited": 1_200, "rejected": 1}},
+        {"honest": {"audited": 800, "rejected": 0}},
+    ]
     honest = honest_figures([world(row(audited=30, accepted=40))], replays)
     assert (honest["audited"], honest["rejected"]) == (2_030, 1)
     assert honest["audited_in_networks"] == 30
