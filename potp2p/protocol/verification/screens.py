@@ -10,7 +10,8 @@ places.
 - Near-duplicates, both flagged. Two payloads are twins when what of one cannot be explained by the
   other is at most 5.5 % of it (sine squared 0.003, whatever scale or sign); or, at up to 14 %
   (0.02), when they also share what sets them apart from the rest: the cosine of their remainders,
-  after the mean of all others is taken from both, is 0.71 or more. Honest pairs come near in the
+  after the mean of all others is taken from both, is 0.71 or more. Whoever opposes the sum of all
+  is turned around first, or one turned sign would shift that mean. Honest pairs come near in the
   first rounds of gradient mode, where every shard has nearly the same gradient (sine squared down
   to 0.009 on a small GPT-2), but their remainders have little in common: at most 0.65, where a copy
   with a tenth of noise has 0.73 and more. With fewer than four payloads there is no rest to compare
@@ -65,7 +66,7 @@ def copied(contents: Sequence[bytes], dropped: Sequence[int]) -> tuple[int, ...]
 def flagged(products: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """Return the places that stand out, given all inner products in one unit, none of norm zero."""
     cosines = _cosines(products)
-    found = {place for pair in _twins(cosines) for place in pair}
+    found = {place for pair in _twins(_aligned(cosines)) for place in pair}
     return tuple(sorted(found | set(_opposed(cosines))))
 
 
@@ -76,6 +77,20 @@ def _cosines(products: Sequence[Sequence[int]]) -> list[list[int]]:
         lengths = isqrt(products[i][i] * products[j][j])
         cosines[i][j] = cosines[j][i] = products[i][j] * ONE // lengths
     return cosines
+
+
+def _aligned(cosines: list[list[int]]) -> list[list[int]]:
+    """
+    Return the cosines with every payload turned around that opposes the sum of all.
+
+    Else one turned sign would shift the mean that remainders are taken after, and honest payloads
+    that are near anyway would all be twins of each other.
+    """
+    signs = [-1 if sum(row) < 0 else 1 for row in cosines]
+    return [
+        [signs[i] * signs[j] * cosine for j, cosine in enumerate(row)]
+        for i, row in enumerate(cosines)
+    ]
 
 
 def _twins(cosines: list[list[int]]) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ Vector = list[int]
 SIZE = 400
 
 
-def vectors(count: int, *, common: int, seed: int = 1) -> list[Vector]:
+def vectors(count: int, *, common: float, seed: int = 1) -> list[Vector]:
     """Return vectors of equal length that share a direction to so many percent of their square."""
     generator = Random(seed)
     shared = [generator.gauss(0, 1) for _ in range(SIZE)]
@@ -61,6 +61,16 @@ def test_a_perturbed_copy_is_flagged_with_its_model(count: int, common: int, per
     held = vectors(count, common=common)
     held[1] = noisy(held[0], percent)
     assert set(found(held)) >= {0, 1}
+
+
+@pytest.mark.parametrize("common", [97, 98.8, 99, 99.5])
+@pytest.mark.parametrize("count", [4, 8, 12])
+def test_a_turned_sign_makes_no_twins_of_honest_payloads_that_are_near_anyway(
+    count: int, common: float
+) -> None:
+    held = vectors(count, common=common)
+    held[1] = [-each for each in held[1]]
+    assert found(held) == (1,)
 
 
 def test_one_payload_slightly_changed_for_most_shards_is_flagged_on_all_of_them() -> None:
