@@ -29,7 +29,6 @@ from potp2p.protocol.wire.schema import Many, Octets, Text, Uint
 
 BLOCKS_PER_REQUEST_MAX: Final = 64
 STATE_KEY_BYTES_MAX: Final = 64
-PROOF_STEPS_MAX: Final = 256
 RECEIPT_BYTES_MAX: Final = 1 << 16
 """Lines and rewards of 200 auditors and 100 judges take 30 KB."""
 RECEIPT_SIBLINGS_MAX: Final = 11

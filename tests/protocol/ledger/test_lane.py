@@ -48,7 +48,10 @@ def test_claims_attestations_and_results_end_as_the_rules_of_the_task_say() -> N
     def in_phase(phase: RoundPhase) -> bool:
         return world.state.round(task, ROUND).phase is phase
 
-    world.run_until(lambda: in_phase(RoundPhase.ATTESTING) or in_phase(RoundPhase.RESULT))
+    world.run_until(lambda: in_phase(RoundPhase.ATTESTING))
+    ended = world.state.round(task, ROUND).phase_started
+    assert ended < start + rules.deadline, "everything was claimed before the deadline"
+    assert by_when(world, attest) == ended + rules.attest_window
     world.run_until(lambda: in_phase(RoundPhase.RESULT))
     fixed = world.state.round(task, ROUND).phase_started
     commit = ResultCommit(task, ROUND, sha256(b"commitment"))
