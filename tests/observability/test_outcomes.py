@@ -65,6 +65,11 @@ UNSERVED = replace(MISSED, attested=1)
             "not paid: the miner was banned before the set was fixed",
         ),
         (
+            replace(MISSED, attested=2),
+            "not_paid",
+            "not paid: the miner was banned before the set was fixed",
+        ),
+        (
             replace(VOID, dropped=True),
             "not_paid",
             "not paid and not slashed: another contribution of the round claimed the same payload "
