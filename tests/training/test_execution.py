@@ -11,6 +11,9 @@ import torch
 
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.foundation.types import Digest, Height, Round
+from potp2p.protocol.verification.commitments import Finding
+from potp2p.protocol.verification.tolerance import tolerance_of
+from potp2p.protocol.verification.verdict import Claims, Verdict, is_unstable, verdict_of
 from potp2p.protocol.wire import schema
 from potp2p.protocol.wire.tasks import Mode, TaskRules
 from potp2p.training.central import read_rules
@@ -27,6 +30,7 @@ from potp2p.training.commands import (
 from potp2p.training.compression import d8
 from potp2p.training.examples import Order
 from potp2p.training.execution import Executor
+from potp2p.training.nudging import nudge
 from potp2p.training.prepare import write_package
 from potp2p.training.reports import (
     Aggregated,
@@ -169,6 +173,7 @@ def test_a_lease_is_trained_checked_replayed_and_aggregated(bench: Bench) -> Non
             report.loss_after,
         )
         assert (replayed.distances.overall, replayed.distances.tensor_max) == (0, 0)
+        assert replayed.instability is None, "near: no second replay is paid for"
     before = bench.do(Evaluate(bench.rules, bench.model, bench.theta, bench.evaluation))
     assert isinstance(before, Evaluated)
     after = bench.aggregate((0, 1, 2))
@@ -236,6 +241,30 @@ def test_replaying_with_another_shard_shows(bench: Bench) -> None:
     bench.train(0)
     replayed = bench.replay(0, shard=1)
     assert replayed.distances.overall > 100_000
+    tolerance = tolerance_of(bench.rules.model.tolerance, bench.rules.mode)
+    assert replayed.instability is not None
+    assert not is_unstable(replayed.instability, tolerance), "a cheat in a stable task"
+
+
+def test_honest_work_in_chaos_is_found_to_be_unstable_by_its_replay(bench: Bench) -> None:
+    optimizer = replace(
+        bench.rules.optimizer, learning_rate=300_000_000, learning_rate_final=300_000_000
+    )
+    batch = replace(bench.rules.batch, steps=40)
+    bench.rules = replace(bench.rules, optimizer=optimizer, batch=batch)
+    theta = read_checkpoint(Path(bench.theta), bench.rules)
+    rounded = bench.scratch / "rounded"
+    # Another machine that rounds differently, as far as one machine can show it.
+    write_checkpoint(rounded, nudge(theta, Digest(bytes(32))))
+    trained = bench.train(0, theta=str(rounded))
+    found = bench.replay(0)
+    claims = Claims(trained.trace, found.loss_before, found.loss_after, diverged=False)
+    finding = Finding(
+        found.trace, found.loss_before, found.loss_after, found.distances, found.instability
+    )
+    tolerance = tolerance_of(bench.rules.model.tolerance, bench.rules.mode)
+    assert verdict_of(claims, finding, tolerance) is Verdict.VOID
+    assert verdict_of(claims, replace(finding, instability=None), tolerance) is Verdict.FAIL
 
 
 def test_a_payload_that_is_all_zero_belongs_to_a_diverged_lease_alone(bench: Bench) -> None:

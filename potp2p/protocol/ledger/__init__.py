@@ -52,6 +52,15 @@ after its claim, or a payload that fails the checks before attestation; a task's
 enough to look and to be heard (tasks.py); f judges that lie do not suffice, and where no claim of a
 round was attested nobody is fined: then nobody looked.
 
+Drift (verdict.py, rulings.py). Training may turn chaotic long after its task was calibrated: then a
+rounding grows to percents within one lease, and a distance proves nothing. An auditor whose replay
+is far from a payload replays once more from weights nudged by a rounding, and commits to how far
+its own two lie apart too. Beyond half a tolerance what would fail is void, never a conviction; all
+judges look, and where f + 1 of them say so it counts against the task, which ends at the third.
+Cheating in such a task is unslashed, and unpaid where it is audited: it earns at most what is paid
+before the third. False losses and traces cut short convict all the
+same, since nothing drifts in them. The design calibrates at submission alone.
+
 Fees and lanes (batch.py, lane.py, incentives/fees.py). The base fee follows whichever is scarcer of
 the paid lane's bytes and transactions, and a network with a floor of zero has none. What it burns
 buys no weight: else whoever pays himself would win blocks with it. Unbonding is free of it: who has
