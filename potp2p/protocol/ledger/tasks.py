@@ -186,12 +186,18 @@ def end_task(state: State, context: BlockContext, task_id: TaskId, status: TaskS
 
 
 def refund_if_settled(state: State, task_id: TaskId) -> None:
-    """Give the unspent budget of an ended task back to its client after its last settlement."""
+    """
+    Give the unspent budget of an ended task back to its client after its last settlement.
+
+    Its record stays, but for what only a running task needs: ten thousand shards are ten kilobytes
+    of everybody's state, for the price of one submission.
+    """
     task = state.task(task_id)
     if not is_over(task) or task.open_rounds:
         return
     credit(state, account_of(task.client), task.escrow)
-    state.put_task(task_id, replace(task, escrow=Amount(0), audit_pool=Amount(0)))
+    done = replace(task, escrow=Amount(0), audit_pool=Amount(0), passes=())
+    state.put_task(task_id, done)
     chain = state.chain()
     unsettled = tuple(each for each in chain.unsettled if each != task_id)
     state.put_chain(replace(chain, unsettled=unsettled))
