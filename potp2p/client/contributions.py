@@ -124,8 +124,13 @@ async def explained_of_miner(client: Client, miner: AccountId, count: int) -> tu
     places, _ = await receipts_of(client, miner, count)
     for each in places:
         place = Place(each.task, each.round, each.shard)
-        proved = await fetch_receipt(client, each.task, each.round, each.shard)
-        found.append(Explained(place, proved.receipt, proved.header.body.height))
+        try:
+            proved = await fetch_receipt(client, each.task, each.round, each.shard)
+        except MissingError:
+            # One peer named it, and no peer proves it: a name alone says nothing.
+            continue
+        if any(account_of(node) == miner for node in proved.receipt.claimants):
+            found.append(Explained(place, proved.receipt, proved.header.body.height))
     return tuple(found)
 
 

@@ -18,11 +18,17 @@ from potp2p.client.contributions import (
 )
 from potp2p.client.task_names import read_digits, task_of
 from potp2p.foundation.errors import ConfigurationError, MissingError
-from potp2p.foundation.types import Digest, Round, ShardIndex, TaskId
+from potp2p.foundation.types import Digest, Height, Round, ShardIndex, TaskId
 from potp2p.observability.outcomes import outcome_of, steps_of
 from potp2p.protocol.ledger.receipt_records import ReceiptKind
 from potp2p.protocol.verification.verdict import Verdict
-from potp2p.protocol.wire.exchange import Role
+from potp2p.protocol.wire.exchange import (
+    MinerReceiptsReply,
+    MinerReceiptsRequest,
+    ReceiptPlace,
+    Role,
+)
+from potp2p.services.receipts import ReceiptDesk
 from tests.doubles.workers import Garbler, right_header
 from tests.doubles.world import World, key_of, make_rules, open_world
 
@@ -126,6 +132,30 @@ async def test_a_miner_finds_its_open_and_settled_contributions(
             assert all(each.is_settled for each in mine)
             assert {each.receipt.miner for each in mine} == {key_of(name).node_id}
         assert await explained_of_miner(client, key_of("stranger").account, 100) == ()
+
+
+async def test_a_listing_that_names_what_is_not_or_anothers_lease_changes_nothing(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_world(tmp_path) as world:
+        client, task = await world.submit(make_rules(rounds=1))
+        await settle(world, task)
+        accounts = [key_of(name).account for name in ("miner-0", "miner-1")]
+        honest = [await explained_of_miner(client, account, 100) for account in accounts]
+        assert all(honest)
+        leases = [each.place for found in honest for each in found]
+        listed = [(each.task, each.round, each.shard) for each in leases]
+        listed.insert(0, (task, Round(900), ShardIndex(0)))
+
+        async def lie(_desk: ReceiptDesk, _request: MinerReceiptsRequest) -> MinerReceiptsReply:
+            await trio.lowlevel.checkpoint()
+            places = tuple(ReceiptPlace(Height(1), *place) for place in listed)
+            return MinerReceiptsReply(places, Height(0))
+
+        monkeypatch.setattr(ReceiptDesk, "receipts_of", lie)
+        for account, found in zip(accounts, honest, strict=True):
+            told = await explained_of_miner(client, account, 100)
+            assert {each.place for each in told} == {each.place for each in found}
 
 
 async def test_all_leases_of_a_round_are_found_before_and_after_its_settlement(

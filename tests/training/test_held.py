@@ -8,7 +8,7 @@ import pytest
 from potp2p.foundation.errors import OperatingError, PeerError
 from potp2p.training.aggregation import mean_buffers_B, mean_update_P
 from potp2p.training.compression import d8
-from potp2p.training.held import PayloadFile, open_payload
+from potp2p.training.held import PayloadFile, open_payload, read_bounded
 from potp2p.training.layout import Layout
 from potp2p.training.self_test import numbers
 from tests.training.orders import lease
@@ -76,6 +76,16 @@ def test_a_malformed_file_is_refused_when_it_is_opened(tmp_path: Path) -> None:
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(PeerError, match="bytes"):
+        open_payload(path, LAYOUT)
+
+
+def test_no_more_of_a_file_is_read_than_a_payload_can_have(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    bytes_max = d8.file_bytes_max(LAYOUT)
+    path.write_bytes(bytes(bytes_max))
+    assert len(read_bounded(path, bytes_max)) == bytes_max
+    path.write_bytes(bytes(bytes_max + 1))
+    with pytest.raises(PeerError, match=f"more than {bytes_max} bytes"):
         open_payload(path, LAYOUT)
 
 
