@@ -7,6 +7,8 @@ from potp2p.ui.format import UNKNOWN, digest, duration
 Document = dict[str, object]
 OUTCOMES_SHOWN = 5
 """Lines of each kind; `potp2p explain miner` lists all."""
+DIGITS_SHOWN = 8
+"""Of a task's id: commands take the first ones."""
 
 
 def is_ready(document: Document) -> bool:
@@ -70,7 +72,9 @@ def _standing(miner: Document) -> str:
 
 def _outcome(line: object) -> str:
     fields = cast("Document", line) if isinstance(line, dict) else {}
-    return f"{_word(fields.get('contribution'))}  {_word(fields.get('reason'))}"
+    # As `potp2p explain contribution` takes it.
+    task, *place = _word(fields.get("contribution")).split(":")
+    return f"{':'.join((task[:DIGITS_SHOWN], *place))}  {_word(fields.get('reason'))}"
 
 
 def _task_text(task: object) -> str:

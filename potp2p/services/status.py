@@ -244,11 +244,13 @@ class StatusService:
         if not miner.registered:
             return Reason("registering", "the registration is on its way")
         if miner.banned_until is not None:
-            return Reason("banned", f"until height {miner.banned_until}: {_last_fault(miner)}")
+            return Reason(
+                "banned", f"until height {miner.banned_until}, since {_last_fault(miner)}"
+            )
         if miner.suspended:
             return Reason("suspended", "a ruling against a contribution is open to a challenge")
         if not self.chain.state().chain().tasks:
-            return Reason("network_has_no_tasks", "nobody has ordered a training")
+            return Reason("network_has_no_tasks", "no training is on order")
         if not miner.live:
             return Reason("not_live", "a lease was missed; ready is said again each cycle")
         if miner.bond < miner.bond_wanted:
@@ -258,10 +260,12 @@ class StatusService:
 
 
 def _last_fault(miner: MinerStatus) -> str:
-    """Return why a miner was slashed, as far as it is remembered."""
+    """Return what an audit found of a miner last, as far as it is remembered."""
     for each in (*reversed(miner.under_audit), *reversed(miner.outcomes)):
         if each.outcome == "slashed":
-            return each.reason
+            # What it cost stands before it; the ban is of that price.
+            _, _, found = each.reason.partition(": ")
+            return f"an audit failed: {found}"
     return "an audit failed"
 
 

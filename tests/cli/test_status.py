@@ -85,8 +85,8 @@ def test_words_say_what_became_of_contributions_and_of_the_bond(
 
     told = capsys.readouterr().out.splitlines()
     assert "bond     5 of 20 POT  banned until height 50000" in told
-    assert f"audited  {'7f' * 32}:4:5  slashed 15 POT and banned: why" in told
-    assert told.count(f"last     {'7f' * 32}:3:5  paid 1 POT at height 512") == 5
+    assert f"audited  {'7f' * 4}:4:5  slashed 15 POT and banned: why" in told
+    assert told.count(f"last     {'7f' * 4}:3:5  paid 1 POT at height 512") == 5
     assert "audits   2 replays are asked of this node" in told
 
 

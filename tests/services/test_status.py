@@ -1,5 +1,6 @@
 """Status tells one state with its reason, and nothing that is not so."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -124,7 +125,8 @@ async def test_a_miner_that_cheated_is_told_so_and_until_when_it_is_out(
         assert {each.outcome for each in mine().under_audit} == {"open"}
         await world.until(lambda: mine().banned_until is not None)
         assert summary(cheat) == (StateCode.IDLE, ["banned"])
-        assert "distance over all parameters" in shown(cheat).reasons[0].detail
+        told = shown(cheat).reasons[0].detail
+        assert f"until height {mine().banned_until}, since an audit failed: distance over" in told
         assert "slashed" in {each.outcome for each in mine().under_audit}
 
 
@@ -155,3 +157,22 @@ async def test_a_miner_that_serves_nothing_is_told_what_its_claims_cost(
                 held = shown(each).miner
                 assert held is not None
                 assert {line.outcome for line in held.outcomes} <= {"paid"}
+
+
+async def test_an_idle_newcomer_is_told_why_shards_are_few_and_asked_for_no_deposit(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, change=lambda each: replace(each, sponsor=None)) as world:
+        rigs = [world.machines[name] for name in ("miner-0", "miner-1")]
+        state = rigs[0].node.chain.state
+        await world.until(lambda: all(state().miner(each.keys.account) for each in rigs))
+        assert {state().account(each.keys.account).bond for each in rigs} == {0}
+        await world.submit(make_rules(rounds=2, shards=1, shards_per_round=1))
+        seen: set[str] = set()
+
+        def is_told() -> bool:
+            seen.update(code for each in rigs for code in summary(each)[1])
+            return "newcomer" in seen
+
+        await world.until(is_told)
+        assert seen <= {"newcomer", "network_has_no_tasks", "registering"}
