@@ -37,6 +37,8 @@ EXAMPLE: Final = "text"
 ROUNDS_MIN: Final = 4
 ROUNDS_MAX: Final = 400
 LOOK_SECONDS: Final = 1.0
+WALK_SECONDS: Final = 5.0
+"""Between looks at all processes and logs, which take the cores that are measured."""
 SECONDS_A_ROUND_MAX: Final = 180.0
 """Ten times what a round of the example takes on two cores."""
 DATADIR: Final = "--datadir"
@@ -125,7 +127,8 @@ async def measure_rounds(plan: RoundsPlan, say: Callable[[str], None]) -> Docume
     try:
         child = fleet.start("devnet", (*plan.programs.potp2p, *_arguments(plan, network)))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_look, child, processors, effort)
+            nursery.start_soon(_look, processors)
+            nursery.start_soon(_walk, child, effort)
             nursery.start_soon(_tell, plan, network, say)
             report = await _report(plan, child)
             nursery.cancel_scope.cancel()
@@ -167,18 +170,23 @@ def _arguments(plan: RoundsPlan, network: Path) -> tuple[str, ...]:
     return (*arguments, "--ui", "none", "--json")
 
 
-async def _look(child: Child, processors: Processors, effort: Effort) -> None:
+async def _look(processors: Processors) -> None:
     while True:
         processors.look()
-        await trio.to_thread.run_sync(effort.look, child.pid)
         await trio.sleep(LOOK_SECONDS)
+
+
+async def _walk(child: Child, effort: Effort) -> None:
+    while True:
+        await trio.to_thread.run_sync(effort.look, child.pid)
+        await trio.sleep(WALK_SECONDS)
 
 
 async def _tell(plan: RoundsPlan, network: Path, say: Callable[[str], None]) -> None:
     """Say that a round is over: minutes pass between the first and the last."""
     told = 0
     while True:
-        await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(WALK_SECONDS)
         happenings = await trio.to_thread.run_sync(read_logs, network)
         if len(happenings.done) > told:
             told = len(happenings.done)

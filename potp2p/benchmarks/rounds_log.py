@@ -56,18 +56,17 @@ class Happenings:
             split = _LINE.match(line)
             if split is None:
                 continue
-            moment = datetime.strptime(split[1], MOMENT).astimezone().timestamp()
-            text = split[2]
+            stamp, text = split.groups()
             if found := _DONE.match(text):
-                round_ = int(found[1])
+                round_, moment = int(found[1]), _seconds(stamp)
                 self.done[round_] = min(moment, self.done.get(round_, moment))
             elif found := _TRAINED.match(text):
                 self.shards[int(found[1])].add(int(found[2]))
-                self.leases.append(_span(moment, found[3]))
+                self.leases.append(_span(stamp, found[3]))
             elif found := _LATE.match(text):
                 self.late.add(int(found[1]))
             elif found := _REPLAYED.match(text):
-                self.replays.append(_span(moment, found[1]))
+                self.replays.append(_span(stamp, found[1]))
             elif found := _GAVE_WAY.match(text):
                 self.gave_way[found[1]] = self.gave_way.get(found[1], 0) + 1
 
@@ -84,5 +83,10 @@ class Happenings:
         return round_ in self.late or len(self.shards.get(round_, ())) < shards
 
 
-def _span(end: float, milliseconds: str) -> Span:
+def _seconds(stamp: str) -> float:
+    return datetime.strptime(stamp, MOMENT).astimezone().timestamp()
+
+
+def _span(stamp: str, milliseconds: str) -> Span:
+    end = _seconds(stamp)
     return Span(end - int(milliseconds) / 1_000, end)

@@ -42,7 +42,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("SEEN", str(path))
     monkeypatch.setattr(Effort, "look", look_and_tell)
-    monkeypatch.setattr(rounds, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(rounds, "WALK_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("seen")
