@@ -42,6 +42,9 @@ TRACE_ENTRIES_MIN: Final = 8
 """Fewer could be guessed; DESIGN section 8.3."""
 TRACE_ENTRIES_MAX: Final = 512
 
+AUDIT_REPORTS_MAX: Final = 108
+"""Reports of 512 entries, 10 KB each, that one record of an audit may hold within a message."""
+
 SHARDS_MAX: Final = 10_000
 SHARDS_PER_ROUND_MAX: Final = 1_024
 """D8 exponents down to -32 leave room in int64 for 1,024 contributions."""

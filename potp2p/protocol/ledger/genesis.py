@@ -5,7 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.limits import AMOUNT_BOUND, BASE_FEE_MAX, SETS_KEPT_MAX
+from potp2p.foundation.limits import (
+    AMOUNT_BOUND,
+    AUDIT_REPORTS_MAX,
+    BASE_FEE_MAX,
+    SETS_KEPT_MAX,
+)
 from potp2p.foundation.types import (
     GENESIS_HEIGHT,
     POT,
@@ -47,6 +52,8 @@ from potp2p.protocol.wire.schema import encode
 PPM: Final = 1_000_000
 FORCED_INCLUSION_BLOCKS_MIN: Final = 2
 """After half of them the statement is handed to those who lack it."""
+LIFE_BLOCKS: Final = 1 << 31
+"""Thirty years of half-second blocks."""
 SPAN_MAX: Final = 1 << 40
 """Blocks; heights plus a span stay below HEIGHT_BOUND."""
 
@@ -137,6 +144,10 @@ def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (accounts == sorted(set(accounts)), "accounts are not ascending and distinct"),
         (shares == PPM, f"shares add up to {shares} ppm"),
         (supply < AMOUNT_BOUND // 2, "more money than amounts can count, with room for subsidy"),
+        (
+            money.subsidy_floor * LIFE_BLOCKS < AMOUNT_BOUND // 2,
+            "more subsidy than amounts can count in the life of a chain",
+        ),
         (money.slash_share <= PPM, "slash beyond the bond"),
         (money.unserved_fine <= PPM, "claims fined by more than a lease pays"),
         (money.result_share <= PPM, "results cost more than the auditors' share"),
@@ -170,6 +181,10 @@ def _consensus_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (consensus.view_cap >= consensus.view_step, "view cap below the first step"),
         (0 < training.audit_rate <= PPM, "audit rate"),
         (training.audit_committee >= 1, "no auditor"),
+        (
+            2 * training.audit_committee + consensus.seats_max <= AUDIT_REPORTS_MAX,
+            "more auditors and judges than the record of an audit can hold",
+        ),
         (training.audit_deadline >= 1, "no time to audit"),
         (training.audit_all_deadline >= 2, "no time for all judges"),  # noqa: PLR2004  # two halves
         (training.challenge_window >= 1, "no time to challenge"),

@@ -70,6 +70,8 @@ def test_devnet_genesis_is_sound_and_survives_its_encoding() -> None:
         (training(audit_rate=0), "audit rate"),
         (training(audit_rate=1_000_001), "audit rate"),
         (training(audit_committee=0), "no auditor"),
+        (training(audit_committee=51), "record of an audit"),
+        (money(subsidy_floor=1 << 31), "more subsidy"),
         (training(audit_deadline=0), "no time to audit"),
         (training(audit_all_deadline=1), "no time for all judges"),
         (training(challenge_window=0), "no time to challenge"),
