@@ -149,10 +149,12 @@ def _is_past(miner: Miner, context: BlockContext) -> bool:
 
 
 def _newcomers(state: State, context: BlockContext) -> Iterator[tuple[AccountId, Miner]]:
+    """Yield who lacks a bond; but for its record, a miner could take what the sponsor gave it."""
     for account in state.chain().miners:
-        miner = state.miner(account)
+        miner, record = state.miner(account), state.account(account)
         assert miner is not None, "a listed miner has a record"
-        if state.account(account).bond < context.genesis.money.miner_bond:
+        is_sponsored = record.backer is not None and record.backer == context.genesis.sponsor
+        if record.bond < context.genesis.money.miner_bond and not (is_sponsored and record.bond):
             yield account, miner
 
 

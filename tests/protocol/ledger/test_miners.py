@@ -206,6 +206,17 @@ def test_what_the_sponsor_bonded_is_not_the_miners_to_take() -> None:
     assert refused is RejectionReason.TOO_EARLY
 
 
+def test_what_the_sponsor_bonded_stays_however_long_its_miner_is_away() -> None:
+    world = build_world(miners=1, change=_half_sponsored)
+    rig = world.miners[0]
+    world.run(2)
+    world.silent = lambda node, _: node == rig.node_id
+    world.run(4 * world.genesis.consensus.cycle_blocks * world.genesis.consensus.epoch_cycles)
+    assert world.account(rig).bond == 10 * POT
+    refused = world.refusal(world.paid(rig, Unbond(Amount(10 * POT))))
+    assert refused is RejectionReason.TOO_EARLY
+
+
 def test_banned_miner_says_nothing_until_the_ban_is_over() -> None:
     world = build_world(change=with_audits(1_000_000))
     world.run(2)
