@@ -23,8 +23,9 @@ its end by that epoch's seats, who left included; primaries that revealed count 
 double signature is slashed by the share of a failed audit, once per offence, and burned whole: no
 reward to copy, no discount for accusing oneself. A convicted seat leads no view from the next
 height on, within the f that may be left out, and goes first at the epoch's end. A miner's two
-bodies cost rank, weight and leases, not its bond. Evidence has no byte cap of its own: it is
-bounded by offences, and each costs a block two signature checks.
+bodies cost rank, weight and leases, not its bond, and only while it has weight: a fresh key could
+else leave records for ever. Evidence has no byte cap of its own: it is bounded by offences, and
+each costs a block two signature checks.
 
 What repeats another payload of its round leaves the set and is audited all the same, as is what it
 repeats: void would cost a copier nothing. If its replay passes it stays void.
@@ -36,7 +37,9 @@ nobody is rewarded: it would pay to keep an honest one out of the chain. Judges'
 secret once auditors have opened; a quorum of judges is honest. A report that differs from the final
 ruling is unpaid, and slashed where it is its opposite; who failed as a drawn auditor earns nothing
 as a judge. An audit is worth no more than the lease that it repeats. The accused stakes what it
-has: a conviction would take all of it. A bond outlasts the longest of these paths (audit_reach.py),
+has: a conviction would take all of it; a newcomer an audit's price at least. Where judges find no
+verdict an accuser loses its stake: a client could else dispute more than they can replay and have
+it void for nothing. A bond outlasts the longest of these paths (audit_reach.py),
 which on a devnet takes more than four epochs.
 
 Fines (fines.py, round_sets.py). A claim that stands when its set is fixed, and that f + 1 judges
@@ -80,7 +83,8 @@ Draws and what they are over (each set is fixed before the last f + 1 different 
   f + 1 further reveals on one for each judge, kept until the result is there (audits.py).
 - stand-ins at half time: miners as for leases; beacon of the last block.
 - auditors of a contribution: bonds, classes and payouts as the cycle opened in which its set was
-  fixed (auditors.py); the same beacon. For a replacement the last cycle and the last beacon.
+  fixed (auditors.py), whom miner and client acted for as it was; the same beacon. For a replacement
+  the last cycle and the last beacon. Who is busy counts by time, not by who has committed.
 Zeros that a seat without anchor shows are no reveal in any of them.
 
 Results (results.py). Commitments to a result end before anyone may show one, not with the first
