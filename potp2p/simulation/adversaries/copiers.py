@@ -28,6 +28,8 @@ from potp2p.training.tensors import Float32
 
 PATIENCE: Final = 2
 """It gives up and works once one half of the round's deadline is over."""
+FETCH_SECONDS: Final = 2.0
+"""For one payload, which its miner may keep back as well; then it tries another's."""
 PERTURBATION: Final = 0.02
 RESCALED: Final = np.float32(1.01)
 
@@ -45,15 +47,12 @@ class Copier(Cheat):
     KIND: ClassVar = Kind.COPIER
 
     async def train(self, command: Train, run: Run) -> Trained:
-        """Copy, or work where nobody has claimed in time."""
-        found = await self._wait_for_another(command)
+        """Copy the first claim that is served, or work where there is none in time."""
+        layout = layout_of(Path(command.theta), command.rules)
+        found = await self._find_served(command, layout)
         if found is None:
             return expect(await run(command), Trained)
-        miner, claim = found
-        layout = layout_of(Path(command.theta), command.rules)
-        source = await self._fetch(miner, claim.payload, layout)
-        if source is None:
-            return expect(await run(command), Trained)
+        source, claim = found
         update_P, buffers_B = read_update(source, layout)
         self.deeds["copied"] += 1
         self.commit(command.lease)
@@ -66,8 +65,21 @@ class Copier(Cheat):
         del command
         return update_P
 
-    async def _wait_for_another(self, command: Train) -> tuple[NodeId, Claim] | None:
-        """Return the first claim of the round by somebody else; None when it gets late."""
+    async def _find_served(self, command: Train, layout: Layout) -> tuple[Path, Claim] | None:
+        """Return the first payload that can be had, with its claim."""
+        tried: set[NodeId] = set()
+        while (found := await self._wait_for_another(command, tried)) is not None:
+            miner, claim = found
+            tried.add(miner)
+            source = await self._fetch(miner, claim.payload, layout)
+            if source is not None:
+                return source, claim
+        return None
+
+    async def _wait_for_another(
+        self, command: Train, tried: set[NodeId]
+    ) -> tuple[NodeId, Claim] | None:
+        """Return a claim of the round by somebody not tried yet; None when it gets late."""
         assert self.node is not None
         chain, lease = self.node.chain, command.lease
         while True:
@@ -82,20 +94,22 @@ class Copier(Cheat):
                 return None
             for row in record.leases:
                 claim = chain.state().lease(lease.task, lease.round, row.shard).claim
-                if claim is not None and row.miner != self.node.authoring.keys.node_id:
+                own = row.miner == self.node.authoring.keys.node_id
+                if claim is not None and not own and row.miner not in tried:
                     return row.miner, claim
             await chain.bell.wait_above(Height(chain.head.height))
 
     async def _fetch(self, miner: NodeId, payload: BlobId, layout: Layout) -> Path | None:
         assert self.node is not None
         assert self.node.mining is not None, "a miner"
-        try:
-            return await self.node.mining.blobs.fetch(
-                payload, (miner,), bytes_max=d8.file_bytes_max(layout)
-            )
-        except (PeerError, UnreachableError):
-            await trio.lowlevel.checkpoint()
-            return None
+        with trio.move_on_after(FETCH_SECONDS):
+            try:
+                return await self.node.mining.blobs.fetch(
+                    payload, (miner,), bytes_max=d8.file_bytes_max(layout)
+                )
+            except (PeerError, UnreachableError):
+                await trio.lowlevel.checkpoint()
+        return None
 
 
 @dataclass(slots=True)
