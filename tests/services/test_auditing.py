@@ -121,7 +121,8 @@ async def test_no_commitment_leaves_before_its_salt_is_durable(
 ) -> None:
     async with open_world(tmp_path, audit_rate=1_000_000) as world:
         victim = world.machines["validator-2"]
-        _, task = await world.submit(make_rules(rounds=1))
+        # Enough audits that it is drawn for some of them, whatever the beacons.
+        _, task = await world.submit(make_rules(rounds=4))
         assert victim.workers is not None
         workers = victim.workers
         await world.until(lambda: workers.done[Aggregate] > 0)
