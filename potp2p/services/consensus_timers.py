@@ -39,6 +39,8 @@ class TimerTable:
             with trio.move_on_at(min((due for due, _ in self._due.values()), default=math.inf)):
                 await self._changed.wait()
             now = trio.current_time()
-            for timer in [name for name, (due, _) in self._due.items() if due <= now]:
-                _, fired = self._due.pop(timer)
-                await fired_out.send(fired)
+            for timer, set_for in [each for each in self._due.items() if each[1][0] <= now]:
+                # Whoever takes the one before may have stopped this one, or set it anew.
+                if self._due.get(timer) is set_for:
+                    del self._due[timer]
+                    await fired_out.send(set_for[1])
