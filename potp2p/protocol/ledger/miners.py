@@ -6,6 +6,7 @@ audited every time. It keeps its place in the state only while it is there: what
 hashing must not fill the list for ever.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -26,6 +27,8 @@ from potp2p.protocol.scheduling.assignment import Worker, rate_after
 from potp2p.protocol.wire.tasks import TaskRules
 from potp2p.protocol.wire.transactions import Ready, RegisterMiner
 
+NEIGHBOURS: Final = 64
+"""Miners of a full list that are looked at for one that may go."""
 ABSENCE_EPOCHS: Final = 2
 """Whole epochs after which a newcomer that was not seen leaves the state."""
 
@@ -77,7 +80,7 @@ def _offer_of(said: Miner | RegisterMiner) -> tuple[int, int, int, Amount, Accou
 
 def _new_miner(state: State, sender: Sender, context: BlockContext) -> Miner:
     if len(state.chain().miners) >= MINERS_MAX:
-        _make_room(state, context)
+        _make_room(state, sender.account, context)
     chain = state.chain()
     state.put_chain(replace(chain, miners=tuple(sorted((*chain.miners, sender.account)))))
     _sponsor(state, sender.account, context)
@@ -113,11 +116,19 @@ def _sponsor(state: State, account: AccountId, context: BlockContext) -> None:
     add_bond(state, account, amount, sponsor)
 
 
-def _make_room(state: State, context: BlockContext) -> None:
-    """Drop the newcomer that was not seen for longest; refuse where all matter or are fresh."""
+def _make_room(state: State, account: AccountId, context: BlockContext) -> None:
+    """
+    Drop the newcomer that was not seen for longest; refuse where all matter or are fresh.
+
+    Only those that follow in the list are looked at: a block of registrations must not read
+    thousands of records for each.
+    """
+    miners = state.chain().miners
+    place = bisect_left(miners, account)
+    near = (*miners[place:], *miners[:place])[:NEIGHBOURS]
     idle = [
         (miner.seen, account)
-        for account, miner in _newcomers(state, context)
+        for account, miner in _newcomers(state, near, context)
         if not miner.rounds_open and _is_past(miner, context)
     ]
     require(bool(idle), RejectionReason.RATE, "no room for another miner")
@@ -132,7 +143,7 @@ def forget_absent(state: State, context: BlockContext) -> None:
     long_ago = context.height - ABSENCE_EPOCHS * epoch_blocks(consensus)
     gone = {
         account
-        for account, miner in _newcomers(state, context)
+        for account, miner in _newcomers(state, state.chain().miners, context)
         if miner.seen < long_ago
         and _is_past(miner, context)
         and not miner.rounds_open
@@ -148,9 +159,11 @@ def _is_past(miner: Miner, context: BlockContext) -> bool:
     return cycle_of(context.height, consensus) > cycle_of(miner.seen, consensus) + STAMP_CYCLES
 
 
-def _newcomers(state: State, context: BlockContext) -> Iterator[tuple[AccountId, Miner]]:
+def _newcomers(
+    state: State, accounts: Iterable[AccountId], context: BlockContext
+) -> Iterator[tuple[AccountId, Miner]]:
     """Yield who lacks a bond; but for its record, a miner could take what the sponsor gave it."""
-    for account in state.chain().miners:
+    for account in accounts:
         miner, record = state.miner(account), state.account(account)
         assert miner is not None, "a listed miner has a record"
         is_sponsored = record.backer is not None and record.backer == context.genesis.sponsor

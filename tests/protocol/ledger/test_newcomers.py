@@ -161,6 +161,27 @@ def test_full_list_takes_a_newcomer_for_the_one_that_was_longest_away(
     assert all(found(world, rig) is not None for rig in (first, third, late))
 
 
+def test_full_list_is_looked_through_for_some_places_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(miners, "MINERS_MAX", 3)
+    monkeypatch.setattr(miners, "NEIGHBOURS", 1)
+    world = build_world(change=unsponsored)
+    for rig in world.miners:
+        world.block(world.free(rig, world.registration(rig)))
+    world.silent = lambda _node, _action: True
+    world.run(4 * CYCLE)
+    low, middle, high = sorted(world.miners, key=lambda each: each.account)
+    keep(world, low)
+    keep(world, high)
+    strangers = [key_pair(f"stranger {number}") for number in range(40)]
+    for each in strangers:
+        is_before_the_idle = low.account < each.account < middle.account
+        reason = None if is_before_the_idle else RejectionReason.RATE
+        assert world.refusal(world.free(each, world.registration(each))) is reason
+    assert any(low.account < each.account < middle.account for each in strangers)
+
+
 def test_full_list_of_miners_with_bond_or_leases_takes_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
