@@ -97,7 +97,7 @@ def summary(document: Document) -> list[str]:
         f"supply         {supply['actual']} POT, {right}",
     ]
     rewards = cast("dict[str, Document]", document["rewards"])
-    lines += [f"{name:<14} earned {row['earned']} POT" for name, row in rewards.items()]
+    lines += [f"{name:<14} gained {row['earned']} POT" for name, row in rewards.items()]
     lines.append(f"model          {document['out']}   after {document['seconds']} s")
     return lines
 
