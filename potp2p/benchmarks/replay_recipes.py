@@ -37,18 +37,24 @@ RECIPES: Final = tuple(
     )
 )
 """A ViT and a GPT-2 with smooth activations, a ResNet with ReLU and batch-norm."""
-UNSTABLE: Final = Recipe(
-    "text-local-unstable",
-    ("--example", "text", "--mode", "local", "--learning-rate", "2000000", "--epsilon", "1000000"),
+UNSTABLE: Final = tuple(
+    Recipe(name, ("--example", "text", "--mode", "local", "--epsilon", "1000000", *rate))
+    for name, rate in (
+        ("text-local-unstable", ("--learning-rate", "2000000")),
+        ("text-local-chaotic", ("--learning-rate", "12000000")),
+    )
 )
-"""Nobody should order this one: late in training honest machines drift percents apart."""
+"""
+Nobody should order these: with the first honest machines drift percents apart late in training now
+and then, with six times its rate in nearly every lease once a few rounds are over.
+"""
 
 
 def recipes_named(names: tuple[str, ...]) -> tuple[Recipe, ...]:
     """Return recipes by name, all of them by none; a path is a package folder or its task file."""
     if not names:
         return RECIPES
-    known = {recipe.name: recipe for recipe in (*RECIPES, UNSTABLE)}
+    known = {recipe.name: recipe for recipe in (*RECIPES, *UNSTABLE)}
     return tuple(known.get(name) or _own(name) for name in names)
 
 

@@ -4,8 +4,10 @@ How far a rounding grows in a lease: an auditor replays it again from weights nu
 A payload that lies far from a replay proves nothing where training is chaotic: honest machines
 round differently, and there a rounding grows by orders of magnitude within one lease. The
 calibration of a task runs on its first weights and cannot see it. So whoever finds a payload
-further off than its own replays may lie apart measures that too. Floats as in `replay.py`;
-suffixes as in `layout.py`.
+further off than its own replays may lie apart measures that too. One unit in the last place grows
+to what separates instruction sets (GPT-2, 20 local steps): at a rate of 1e-2 to 1.4 to 4.1 %
+against 0.2 to 5.2 %, at half of it to 1 to 3 ppm against 1 to 6. Floats as in `replay.py`; suffixes
+as in `layout.py`.
 """
 
 from dataclasses import replace
