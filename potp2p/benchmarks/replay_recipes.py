@@ -46,7 +46,7 @@ UNSTABLE: Final = tuple(
 )
 """
 Nobody should order these: with the first honest machines drift percents apart late in training now
-and then, with six times its rate in nearly every lease once a few rounds are over.
+and then; with six times its rate it shows sooner.
 """
 
 

@@ -5,7 +5,7 @@ A payload that lies far from a replay proves nothing where training is chaotic: 
 round differently, and there a rounding grows by orders of magnitude within one lease. The
 calibration of a task runs on its first weights and cannot see it. So whoever finds a payload
 further off than its own replays may lie apart measures that too. One unit in the last place grows
-to what separates instruction sets (GPT-2, 20 local steps): at a rate of 1e-2 to 1.4 to 4.1 %
+to what separates instruction sets (GPT-2, 20 local steps): at a rate of 7e-3 to 1.4 to 4.1 %
 against 0.2 to 5.2 %, at half of it to 1 to 3 ppm against 1 to 6. Floats as in `replay.py`; suffixes
 as in `layout.py`.
 """
