@@ -197,7 +197,7 @@ def list_tasks(access: Access, *, json_output: bool) -> None:
         print_document({"schema": "potp2p.tasks/1", "tasks": rows})
         return
     if not tasks:
-        say("no task on the chain")
+        say("no task is open; explain and task take the first digits of one that is over")
     for progress in tasks:
         print_lines(f"{progress.task}  {progress_line(progress)}")
 
