@@ -141,3 +141,14 @@ def test_a_judgement_shows_each_number_beside_its_tolerance() -> None:
     ]
     assert " ".join(lines[4].split()) == "exponents of the payload differ"
     assert lines[-1] == "  the miner's trace is not public, so it was not compared"
+
+
+def test_a_judgement_that_instability_excuses_says_so() -> None:
+    far = Measure(MeasureKind.OVERALL, 41_000, 1_000, unstable=True)
+    judgement = Judgement(far.verdict, far, (far,), False, 12_000_000, 1_250)
+    document = judgement_document(found(PAID), judgement)
+    assert (document["verdict"], document["unstable"]) == ("void", True)
+    assert document["instability_ppm"] == 12_000_000
+    text = "\n".join(judgement_text(found(PAID), judgement))
+    assert "honest replays drift apart here, so its distance proves nothing" in text
+    assert "12  tolerances apart" in text
