@@ -55,6 +55,11 @@ class Rig:
         await self.workers.execute(REPLAY, lambda _: progress.pop()() if progress else None)
         done.append("replay")
 
+    async def train(self, done: list[str]) -> None:
+        """Train to the end."""
+        await self.workers.execute(TRAIN)
+        done.append("train")
+
     async def in_hand(self) -> None:
         """Wait until the replay runs."""
         while self.workers.facts()[0].busy != "replay":  # noqa: ASYNC110  # read, not announced
@@ -262,17 +267,12 @@ async def test_a_replay_in_hand_gives_way_to_training_and_begins_again(tmp_path:
 
 async def test_a_replay_gives_way_only_so_often(tmp_path: Path) -> None:
     done: list[str] = []
-
-    async def train() -> None:
-        await each.workers.execute(TRAIN)
-        done.append("train")
-
     async with rig("replays", tmp_path) as each, trio.open_nursery() as nursery:
         await nursery.start(each.replay, done)
         for _ in range(REPLAY_YIELDS_MAX):
-            await train()
+            await each.train(done)
             await each.in_hand()
-        nursery.start_soon(train)
+        nursery.start_soon(each.train, done)
         while not each.workers.facts()[0].queued:
             await trio.lowlevel.checkpoint()
         each.ending.touch()
@@ -303,12 +303,12 @@ async def test_a_long_step_is_waited_for_and_a_replay_that_ends_with_it_counts(
         trio.open_nursery() as nursery,
     ):
         await nursery.start(each.replay, done)
-        nursery.start_soon(each.workers.execute, TRAIN)
+        nursery.start_soon(each.train, done)
         while not each.yields:
             await trio.lowlevel.checkpoint()
         await trio.sleep(0.2)  # a process that is ended for its silence would be gone by now
         each.ending.touch()
-    assert done == ["replay"]
+    assert done == ["replay", "train"]
     assert each.starts == 1
 
 
