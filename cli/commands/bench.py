@@ -180,7 +180,10 @@ def resnet(
 
 @application.command("rounds")
 def rounds(
-    rounds: Annotated[int, typer.Option("--rounds", help="Some 20 s each on two cores.")] = 40,
+    rounds: Annotated[
+        int,
+        typer.Option("--rounds", help="Some 20 s each; of fewer, dearer ones most are audited."),
+    ] = 120,
     validators: Annotated[int, typer.Option("--validators", help="Nodes that vote.")] = 1,
     miners: Annotated[
         int, typer.Option("--miners", help="Nodes that train: fewer than this machine has cores.")
