@@ -24,6 +24,7 @@ from potp2p.protocol.wire.verification import Distances, Instability
 from tests.doubles.ledger_world import (
     FORGED,
     HONEST,
+    NEAR,
     RULES,
     LedgerWorld,
     build_world,
@@ -149,19 +150,15 @@ def test_too_few_judges_to_have_an_honest_one_among_them_count_nothing() -> None
     world, task = world_of()
     place = drawn(world, task)
     few = {each.node_id for each in world.validators[: weak_quorum(len(world.validators)) - 1]}
-    drawn_auditors = {each.auditor for each in world.state.audit(*place).auditors}
 
-    def said(node: NodeId, lease: LeaseKey) -> Instability | None:
-        if not is_about(place, lease):
-            return None
+    def is_said_by(node: NodeId, lease: LeaseKey) -> bool:
         judging = world.state.audit(*place).escalation is not None
-        return UNSTABLE if node in few or (node in drawn_auditors and not judging) else STABLE
+        return is_about(place, lease) and (node in few or not judging)
 
-    world.measure = lambda _node, lease: FORGED if is_about(place, lease) else HONEST
-    world.instability = said
+    world.measure = lambda node, lease: FORGED if is_said_by(node, lease) else NEAR
+    world.instability = lambda node, lease: UNSTABLE if is_said_by(node, lease) else STABLE
     audit = closed(world, place)
-    assert audit.escalation is not None
-    assert audit.final is Verdict.FAIL
+    assert (audit.escalation, audit.final) == (Escalation.UNSTABLE, Verdict.VOID)
     assert world.task(task).unstable == 0
 
 
