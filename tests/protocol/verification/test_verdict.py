@@ -200,9 +200,7 @@ def test_instability_excuses_what_drifts_and_nothing_else() -> None:
         assert verdict_of(lie, found(900_000, instability=CHAOS), TOLERANCE) is Verdict.FAIL
 
 
-@given(
-    st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1)
-)
+@given(st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1), st.integers(0, (1 << 40) - 1))
 def test_no_word_about_instability_makes_a_report_worse_or_a_failure_a_pass(
     distance: int, overall: int, trace: int
 ) -> None:
