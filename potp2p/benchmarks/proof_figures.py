@@ -20,6 +20,8 @@ COMMITTEE: Final = 2
 COST_MAX_DEVNET: Final = 0.26
 COST_MAX_TESTNET: Final = 0.12
 DELAY_MAX: Final = 1.05
+REPLAY_MIN: Final = 0.8
+"""Of a lease: a replay does all that a lease does but write, so less is no measurement."""
 ACCURACY_LOSS_MAX: Final = 0.01
 NO_ACCURACY: Final[Document] = {"clean": None, "by_kind": {}, "plain_averaging": {}, "rounds": 0}
 PLACES: Final = 4
@@ -249,6 +251,7 @@ def is_within_targets(document: Document) -> bool:
         and (document["quick"] is True or honest["audited"] >= HONEST_AUDITS_MIN)
         and all(_is_beaten(each) for each in figures)
         and all(round(clean - each, 6) <= ACCURACY_LOSS_MAX for each in by_kind.values())
+        and cast("float", document["replay_per_train"]) >= REPLAY_MIN
         and cast("float", document["audit_cost_ratio"]) <= COST_MAX_DEVNET
         and cast("float", document["audit_cost_ratio_testnet"]) <= COST_MAX_TESTNET
         and cast("float", document["round_delay_ratio"]) <= DELAY_MAX

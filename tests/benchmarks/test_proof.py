@@ -170,6 +170,7 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
     "spoilt",
     [
         {"honest": {"audited": 3, "rejected": 1}},
+        {"replay_per_train": 0.03},
         {"audit_cost_ratio": 0.27},
         {"audit_cost_ratio_testnet": 0.13},
         {"round_delay_ratio": 1.06},

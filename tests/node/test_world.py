@@ -31,15 +31,19 @@ async def test_a_task_is_trained_to_its_end_and_everyone_is_paid(
         issued = chain.state().chain().issued
         before = {name: balance(world, name) for name in world.machines}
 
+        passed: list[int] = []
+
         def is_settled() -> bool:
             task = chain.state().task(task_id)
+            passed.append(sum(task.passes))
             return task.status is TaskStatus.FINISHED and task.escrow == 0
 
         await world.until(is_settled, seconds=240)
         await world.height(chain.head.height)
         task = chain.state().task(task_id)
         assert (task.round, len(task.losses), task.open_rounds) == (2, 2, ())
-        assert sum(task.passes) == rules.rounds.rounds * rules.rounds.shards_per_round
+        assert max(passed) == rules.rounds.rounds * rules.rounds.shards_per_round
+        assert not task.passes, "a task that is over takes little room"
         earned = {name: balance(world, name) - before[name] for name in world.machines}
         assert all(earned[name] > 0 for name in MINERS)
         assert sum(earned[f"validator-{seat}"] for seat in range(4)) > 0, "auditors are paid"

@@ -15,9 +15,12 @@ import pytest
 SECONDS = 120
 
 PROGRAM = """
+import signal
 import trio
 from potp2p.ui.dashboard import run_dashboard
 from tests.doubles.status import miner_status
+# A shell that runs the tests in the background has its children ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 trio.run(lambda: run_dashboard(miner_status, restart_command="potp2p start"))
 """
 

@@ -1,5 +1,8 @@
 """Which commands count as the same work, and that a crew of them behaves as each by itself."""
 
+import os
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import pytest
 
 from potp2p.foundation.types import Round, ShardIndex, TaskId
 from potp2p.protocol.crypto.hashing import sha256
-from potp2p.simulation.adversaries.trainers import key_of_command
+from potp2p.simulation.adversaries.trainers import key_of_command, processor_seconds
 from potp2p.simulation.genesis import key_of
 from potp2p.simulation.packages import make_rules
 from potp2p.training.commands import Aggregate, CheckPayload, Lease, Train
@@ -59,3 +62,19 @@ def test_a_payload_checked_for_another_lease_is_other_work(files: dict[str, str]
 def test_a_lease_is_always_computed_by_whoever_holds_it(files: dict[str, str]) -> None:
     lease = Lease(key_of("miner").account, TASK, Round(0), ShardIndex(0))
     assert key_of_command(Train(lease, RULES, "m", files["theta"], files["one"], "p")) is None
+
+
+def test_processor_time_counts_threads_that_have_ended() -> None:
+    before = processor_seconds(os.getpid())
+    spent: list[float] = []
+
+    def work() -> None:
+        while time.thread_time() < 0.05:
+            pass
+        spent.append(time.thread_time())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+    assert processor_seconds(os.getpid()) - before >= spent[0]
