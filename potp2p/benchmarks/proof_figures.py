@@ -1,9 +1,11 @@
 """From what came of everybody to the figures of `bench proof`, and to the table people read."""
 
 from collections.abc import Iterable, Sequence
-from statistics import mean
+from math import sqrt
+from statistics import mean, stdev
 from typing import Final, cast
 
+from potp2p.benchmarks.proof_excuses import ALLOWED, BY_CHANCE, CHANCE
 from potp2p.benchmarks.proof_plan import (
     COMPARED,
     DEVNET_RATE,
@@ -31,13 +33,6 @@ HONEST_AUDITS_MIN: Final = 2_000
 """In a full run."""
 BORDERLINE: Final[dict[Kind, str]] = {}
 """Kinds that no audit can tell from honest noise in the class of this task, and why."""
-ALLOWED: Final[dict[Kind, str]] = {
-    Kind.DATA_WITHHOLDING_CLIENT: (
-        "every client may go once f + 1 validators attest its package: they keep and serve it, "
-        "auditors replay from them, and every lease is paid; it gains and loses nothing"
-    ),
-}
-"""Kinds that do what anybody may, and why: to gain exactly nothing by it is no failure."""
 
 
 def honest_figures(worlds: Sequence[Document], replays: Sequence[Document]) -> Document:
@@ -102,12 +97,44 @@ def _figure(kind: Kind, certain: Sequence[Document], profit: Sequence[Document])
         "compute_saved": _saved(kind, measured),
         "borderline": kind in BORDERLINE,
         **_excuse(kind, compared),
+        **_chance(kind, compared),
     }
 
 
 def _rounded(ratio: float) -> float:
     """Round a ratio, but never a gain down to nothing."""
     return max(round(ratio, PLACES), 10**-PLACES) if ratio > 0 else round(ratio, PLACES)
+
+
+def _chance(kind: Kind, compared: Sequence[tuple[Document, Document | None]]) -> Document:
+    """Return how far from nothing a profit may be by the luck of the draws alone."""
+    if kind not in BY_CHANCE:
+        return {}
+    errors = [_error(kind, world, control) for world, control in compared if control is not None]
+    if not errors:
+        return {}
+    error = sqrt(sum(each**2 for each in errors)) / len(errors)
+    return {"by_chance": BY_CHANCE[kind], "profit_error": round(error, PLACES)}
+
+
+def _error(kind: Kind, world: Document, control: Document) -> float:
+    """Return a profit's standard error: what honest miners of both runs differ by is chance."""
+    differences = _differences(world, control)
+    noise = stdev(differences) if len(differences) > 1 else 0.0
+    return noise * sqrt(1 / len(_of(world, kind)) + 1 / max(1, len(differences))) / _unit(world)
+
+
+def _differences(world: Document, control: Document) -> list[int]:
+    """Return what each honest miner gained more than in the same run without lies."""
+    besides = {row["name"]: _int(row, "gain") for row in _rows(control)}
+    return [
+        _int(row, "gain") - besides[row["name"]] for row in _rows(world) if _is_honest_miner(row)
+    ]
+
+
+def _unit(world: Document) -> float:
+    """Return what an honest miner gained."""
+    return max(1.0, mean([_int(row, "gain") for row in _rows(world) if _is_honest_miner(row)]))
 
 
 def _excuse(kind: Kind, compared: Sequence[tuple[Document, Document | None]]) -> Document:
@@ -162,8 +189,7 @@ def _profit(kind: Kind, world: Document, control: Document | None) -> float:
     besides is the chance of the draws.
     """
     rows = _rows(world)
-    honest = [row for row in rows if _is_honest_miner(row)]
-    unit = max(1.0, mean([_int(row, "gain") for row in honest]))
+    unit = _unit(world)
     if kind is Kind.DATA_WITHHOLDING_CLIENT:
         assert control is not None, "a run to compare with"
         return (_paid(control) - _paid(world)) / unit
@@ -180,6 +206,10 @@ def _profit(kind: Kind, world: Document, control: Document | None) -> float:
         elif kind in HONEST_BESIDES:
             assert control is not None, "a run to compare with"
             total -= _int(besides[row["name"]], "gain")
+    if kind in BY_CHANCE:
+        assert control is not None, "a run to compare with"
+        # A run that takes some blocks longer pays everybody more.
+        total -= len(mine) * mean(_differences(world, control))
     leagues = len([row for row in mine if row["place"] == Place.MINER]) or len(mine)
     return total / leagues / unit
 
@@ -262,11 +292,14 @@ def _is_beaten(figure: Document) -> bool:
     """
     Tell whether a kind is always caught and loses money.
 
-    To gain nothing is not enough, but for a kind that does nothing but what everybody may.
+    To gain nothing is not enough, but for a kind that does nothing but what everybody may, and for
+    one whose profit cannot be told from chance.
     """
-    profit = figure["profit_ratio"]
+    profit, error = figure["profit_ratio"], figure.get("profit_error")
     loses = isinstance(profit, float) and (
-        profit < 0 or (profit == 0 and figure["kind"] in ALLOWED)
+        profit < 0
+        or (profit == 0 and figure["kind"] in ALLOWED)
+        or (figure["kind"] in BY_CHANCE and isinstance(error, float) and profit <= CHANCE * error)
     )
     is_caught = figure["borderline"] is True or figure["caught"] == figure["audited"]
     return is_caught and loses and _int(figure, "audited") >= AUDITS_MIN
@@ -295,6 +328,7 @@ def proof_lines(document: Document) -> list[str]:
             f"{_shown(by_kind.get(kind)):>8} {_shown(plain.get(kind)):>10}"
             + (" borderline" if figure["borderline"] else "")
             + (" allowed" if "allowed" in figure else "")
+            + (f" +- {figure['profit_error']}" if "profit_error" in figure else "")
         )
     return [
         *lines,

@@ -35,7 +35,8 @@ GROUPS: Final[tuple[tuple[Kind, ...], ...]] = (
     (Kind.LAZY_AUDITOR,),
     (Kind.LYING_AUDITOR,),
     (Kind.COLLUDING_PAIR,),
-    (Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR),
+    (Kind.SPAM_CHALLENGER,),
+    (Kind.RIVAL_AUTHOR,),
     (Kind.SELF_DEALING_CLIENT,),
     (Kind.DATA_WITHHOLDING_CLIENT,),
 )

@@ -27,7 +27,7 @@ from potp2p.simulation.adversaries.trainers import RealWorkers, TrainerPool, ope
 from potp2p.simulation.genesis import with_audit_rate
 
 Document = dict[str, object]
-REPEATS: Final = 12
+REPEATS: Final = 30
 """Leases that are timed, and as many replays."""
 PRICE: Final = POT // 2
 """Budget of a lease, of which the miner's share is paid."""

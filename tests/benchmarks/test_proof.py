@@ -225,6 +225,46 @@ def test_a_client_that_withholds_gains_what_its_miners_are_paid_less(
     ]
 
 
+def rival(gain: int, honest: Sequence[int]) -> Document:
+    """Return the figure of a rival author beside honest miners that gained so much more."""
+    kind = Kind.RIVAL_AUTHOR
+    plan = ProofPlan(quick=True, kinds=(kind,))
+
+    def rows(mine: int, others: Sequence[int]) -> list[Document]:
+        lies = row(kind, gain=mine, name="r", deeds={"left out": 5})
+        return [lies, *(row(gain=each, name=f"m{at}") for at, each in enumerate(others))]
+
+    lying = world(*rows(100 + gain, [100 + each for each in honest]), kinds=(kind,), name="w")
+    control = world(*rows(100, [100] * len(honest)), kinds=(kind,), name="w-reformed")
+    (found,) = adversary_figures(plan, [lying, control], [])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gain", "honest", "beaten"),
+    [
+        (10, (10, 10), True),
+        (11, (10, 10), False),
+        (9, (10, 10), True),
+        (30, (10, -10), True),
+        (60, (10, -10), False),
+    ],
+)
+def test_a_rival_author_may_gain_what_chance_gives_and_no_more(
+    gain: int, honest: Sequence[int], beaten: bool
+) -> None:
+    found = rival(gain, honest)
+    assert is_within_targets(whole(adversaries=[found])) is beaten
+    assert "draws" in str(found["by_chance"])
+
+
+def test_no_other_kind_is_excused_by_chance() -> None:
+    for kind in Kind:
+        lucky = beaten(kind=str(kind), profit_ratio=0.01, profit_error=0.1)
+        found = whole(adversaries=[lucky])
+        assert is_within_targets(found) is (kind is Kind.RIVAL_AUTHOR)
+
+
 def test_the_least_gain_is_not_rounded_down_to_nothing() -> None:
     found = figure(Kind.NOISE, row(gain=10**9), row(Kind.NOISE, gain=1, tested=3, caught=3))
     assert found["profit_ratio"] == 0.0001
