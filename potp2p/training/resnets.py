@@ -82,7 +82,8 @@ def images_resnet(mode: Mode, seed: int) -> Order:
         evaluation=evaluation,
         rules=replace(
             _of_class_relu(order),
-            batch=BatchRule(2, 2, 16) if is_local else BatchRule(1, 4, 16),  # one pass each
+            # Two passes over a segment: a trace has at least eight entries.
+            batch=BatchRule(2, 4, 16) if is_local else BatchRule(1, 8, 16),
             # The published formula. AdamW's first steps are nearly signs, which turn the kinks of
             # so deep a network into a distance of a quarter of its class between two threads.
             optimizer=replace(
