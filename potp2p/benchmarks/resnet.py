@@ -34,8 +34,8 @@ EXAMPLE: Final = "images-resnet50"
 ROUNDS_WHOLE: Final = 100
 SEED_BOUND: Final = 1 << 48
 LOOK_SECONDS: Final = 5.0
-QUOTA_MIB: Final = 1_536
-"""Of each node: package, three checkpoints and the payloads of three rounds in work."""
+QUOTA_MIB: Final = 2_048
+"""Of each node: package, three checkpoints and the payloads of six rounds not settled yet."""
 DATABASE_BYTES: Final = 256 << 20
 """What a node keeps beside blobs: chain, journal, snapshots, logs."""
 SECONDS_MAX: Final = 24 * 3_600.0
