@@ -42,8 +42,8 @@ IMAGES_PER_ROUND: Final = 10
 IMAGES_ROUNDS: Final = 100
 """Ten passes over 100 shards, ten of them at a time."""
 IMAGES_PASSES: Final = 10
-IMAGES_BUDGET: Final = Amount(1_000 * POT)
-"""One POT a lease: ten would have a devnet's bonds audit nearly all of them."""
+IMAGES_BUDGET: Final = Amount(200 * POT)
+"""A fifth of a POT a lease: at one, two of three were audited, since bonds of 20 POT cover no more."""
 
 
 def digits_resnet(mode: Mode, seed: int) -> Order:
