@@ -43,7 +43,7 @@ IMAGES_ROUNDS: Final = 100
 """Ten passes over 100 shards, ten of them at a time."""
 IMAGES_PASSES: Final = 10
 IMAGES_BUDGET: Final = Amount(200 * POT)
-"""A fifth of a POT a lease: at one, two of three were audited, since bonds of 20 POT cover no more."""
+"""A fifth of a POT a lease: bonds of 20 POT cover so much, and at one two of three were audited."""
 
 
 def digits_resnet(mode: Mode, seed: int) -> Order:
