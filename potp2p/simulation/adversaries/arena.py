@@ -42,8 +42,8 @@ from potp2p.workers.ports import Workers
 CLIENT_MONEY: Final = Amount(1_000_000 * POT)
 PURSE: Final = Amount(10_000 * POT)
 """What a client that deals with itself has to play with."""
-OWN_BUDGET: Final = Amount(2 * POT)
-"""What it orders for: so little for a lease that nobody else takes one."""
+OWN_PRICE: Final = Amount(POT // 10)
+"""Of a lease that it orders: so little, after the network's shares, that nobody else takes one."""
 OWN_PRICE_MAX: Final = Amount(POT // 10)
 """The least that every other miner asks for a lease."""
 LOOK_SECONDS: Final = 0.25
@@ -125,7 +125,9 @@ class Arena:
         for name, row in self.rows.items():
             if row.kind is Kind.SELF_DEALING_CLIENT and not self.plan.reformed:
                 purse = Customer(world, key_of(purse_of(name)), self.folder / f"{name}-blobs")
-                tasks.append(await purse.submit(self.package, self.plan.rules, OWN_BUDGET))
+                rounds = self.plan.rules.rounds
+                budget = Amount(OWN_PRICE * rounds.rounds * rounds.shards_per_round)
+                tasks.append(await purse.submit(self.package, self.plan.rules, budget))
         chain = world.machines["validator-0"].node.chain
         await world.until(
             lambda: chain.state().task(tasks[0]).status is not TaskStatus.ATTESTING,
