@@ -6,11 +6,11 @@ copied, and a second body for a height costs an author its rank, weight and leas
 a disk tells that it is old, so every start is treated as if it were.
 
 A body of height h is signed on head h - 1 only. Let E be the highest head of the earlier self: what
-it signed is of heights up to E + 1. A quorum committed E, each of it with E - 1 stored, and any
-quorum that answers after our start shares an honest validator with it. So a quorum whose answers
-are all at most a proves E <= a + 1, and the first height at which nothing was signed is a + 3. The
-lowest quorum of answers counts: a few that say too much delay nobody, and as few that say too
-little are not enough. Answers count, greetings do not: those may have been written before.
+it signed is of heights up to E + 1. A quorum (n - f) committed E, each of it with E - 1 stored, and
+of any 2f + 1 others that answer after our start f + 1 belong to it, one of them honest. So 2f + 1
+answers of at most a prove E <= a + 1, and the first height at which nothing was signed is a + 3.
+The lowest 2f + 1 count: a few that say too much delay nobody, and as few that say too little are
+not enough. Answers count, greetings do not: those may have been written before.
 
 It costs an author its turn in the first heights after a start, unless the body that it stored
 for one of them can be said again. Two processes that use one key at once are not covered.
@@ -23,12 +23,12 @@ would let n = 3f + 1 validators stand still after a power cut that f of them do 
 from dataclasses import dataclass, field
 from typing import Final
 
-from potp2p.foundation.committee import quorum
+from potp2p.foundation.committee import faulty_max
 from potp2p.foundation.types import Height, NodeId
 from potp2p.services.chain import ChainService
 
 HEIGHTS_UNKNOWN: Final = 2
-"""Above what a quorum answers: it may store one height less than was sealed, and the author of the
+"""Above what others answer: each may store one height less than was sealed, and the author of the
 height after that may have signed already."""
 
 
@@ -57,7 +57,7 @@ class PastBodies:
         if not self._is_over:
             others = self._others()
             answers = sorted(self._answers[each] for each in others if each in self._answers)
-            needed = quorum(len(self.chain.prospects.nodes))
+            needed = 2 * faulty_max(len(self.chain.prospects.nodes)) + 1
             is_known = len(answers) >= needed
             self._is_over = is_known and height > answers[needed - 1] + HEIGHTS_UNKNOWN
         return self._is_over

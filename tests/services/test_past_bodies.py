@@ -102,7 +102,7 @@ async def test_a_few_validators_that_lie_neither_silence_an_author_nor_make_it_s
         belittled.hear(seats[0], Height(0))
         for past in (boasted, belittled):
             past.hear(seats[1], Height(20))
-            assert not past.may_sign(Height(1 << 40)), "three of four are a quorum"
+            assert not past.may_sign(Height(1 << 40)), "three of four are needed"
             past.hear(seats[2], Height(20))
         assert not belittled.may_sign(Height(22)), "whoever had height 21 may have signed 22"
         assert not boasted.may_sign(Height(23))
@@ -131,6 +131,21 @@ async def test_only_the_first_answers_of_other_seats_count(
         own.hear(seats[3], Height(0))
         assert not own.may_sign(Height(7))
         assert own.may_sign(Height(8))
+
+
+async def test_one_answer_is_enough_where_no_validator_may_lie(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path, validators=3, miners=0) as world:
+        await world.height(2)
+        world.freeze()
+        chain = world.machines["validator-0"].node.chain
+        seats = chain.prospects.nodes
+        own = PastBodies(seats[0], chain)
+        assert not own.may_sign(Height(1 << 40))
+        own.hear(seats[1], Height(5))
+        assert not own.may_sign(Height(7))
+        assert own.may_sign(Height(8)), "a miner with a seat among three must author again"
 
 
 async def test_a_body_that_is_stored_is_said_again_right_after_a_restart(

@@ -39,8 +39,8 @@ ruling is unpaid, and slashed where it is its opposite; who failed as a drawn au
 as a judge. An audit is worth no more than the lease that it repeats. The accused stakes what it
 has: a conviction would take all of it; a newcomer an audit's price at least. Where judges find no
 verdict an accuser loses its stake: a client could else dispute more than they can replay and have
-it void for nothing. A bond outlasts the longest of these paths (audit_reach.py),
-which on a devnet takes more than four epochs.
+it void for nothing. A bond outlasts the longest of these paths (audit_reach.py), which on a devnet
+takes more than four epochs.
 
 Fines (fines.py, round_sets.py). A claim that stands when its set is fixed, and that f + 1 judges
 did not attest, costs its miner a part of what the lease would have paid (genesis: unserved_fine),
@@ -61,8 +61,8 @@ is far from a payload replays once more from weights nudged by a rounding, and c
 its own two lie apart too. Beyond half a tolerance what would fail is void, never a conviction; all
 judges look, and where f + 1 of them say so it counts against the task, which ends at the third.
 Cheating in such a task is unslashed, and unpaid where it is audited: it earns at most what is paid
-before the third. False losses and traces cut short convict all the
-same, since nothing drifts in them. The design calibrates at submission alone.
+before the third. False losses and traces cut short convict all the same, since nothing drifts in
+them. The design calibrates at submission alone.
 
 Fees and lanes (batch.py, lane.py, incentives/fees.py). The base fee follows whichever is scarcer of
 the paid lane's bytes and transactions, and a network with a floor of zero has none. What it burns
