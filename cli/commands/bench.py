@@ -13,6 +13,11 @@ application = typer.Typer(
 )
 
 Validators = Annotated[int, typer.Option("--validators", help="Nodes that vote.")]
+Miners = Annotated[int, typer.Option("--miners", help="Nodes that train.")]
+Seed = Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")]
+BlockMilliseconds = Annotated[
+    int, typer.Option("--block-milliseconds", help="Deadlines count blocks; slow machines.")
+]
 
 
 @application.command("footprint")
@@ -31,7 +36,7 @@ def footprint(
 @application.command("memory")
 def memory(
     validators: Validators = 4,
-    miners: Annotated[int, typer.Option("--miners", help="Nodes that train.")] = 3,
+    miners: Miners = 3,
     json_output: Json = False,
 ) -> int:
     """Measure the summed memory of a network that trains the digits."""
@@ -43,7 +48,7 @@ def memory(
 @application.command("modes")
 def modes(
     rounds: Annotated[int, typer.Option("--rounds", help="Rounds of each run.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
+    seed: Seed = 1,
     json_output: Json = False,
 ) -> int:
     """Compare gradient mode with 3 and 2 miners against one central process."""
@@ -141,8 +146,8 @@ def replay(
     """
     Measure how far honest replays lie apart on this machine's devices, against each class.
 
-    Exit 1 when an honest replay would be rejected or comes within half of a tolerance: then this
-    machine cannot mine that class safely.
+    Exit 1 when an honest replay would be rejected or comes within half of a tolerance, or when an
+    auditor's own replays drift apart: then this machine cannot mine that class safely.
     """
     from cli.work.bench import show_replay
 
@@ -155,20 +160,18 @@ def resnet(
         int, typer.Option("--rounds", help="Of 10 segments; 100 process each ten times.")
     ] = 3,
     validators: Validators = 4,
-    miners: Annotated[int, typer.Option("--miners", help="Nodes that train.")] = 2,
-    block_milliseconds: Annotated[
-        int, typer.Option("--block-milliseconds", help="Deadlines count blocks; slow machines.")
-    ] = 4_000,
+    miners: Miners = 2,
+    block_milliseconds: BlockMilliseconds = 4_000,
     watts_per_core: Annotated[
         float, typer.Option("--watts-per-core", help="For the energy estimate.")
     ] = 10.0,
-    seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
+    seed: Seed = 1,
     json_output: Json = False,
 ) -> int:
     """
     Train the published test case, a ResNet-50 in 100 segments, on a network of real processes.
 
-    Takes minutes a round on two cores, 14 GB of memory with the default nodes, and up to 2 GB of
+    Takes minutes a round on two cores, 14 GB of memory with the default nodes, and up to 2.5 GB of
     disk for each of them.
     """
     from cli.work.bench import show_resnet
@@ -184,14 +187,12 @@ def rounds(
         int,
         typer.Option("--rounds", help="Some 20 s each; of fewer, dearer ones most are audited."),
     ] = 120,
-    validators: Annotated[int, typer.Option("--validators", help="Nodes that vote.")] = 1,
+    validators: Validators = 1,
     miners: Annotated[
         int, typer.Option("--miners", help="Nodes that train: fewer than this machine has cores.")
     ] = 1,
-    block_milliseconds: Annotated[
-        int, typer.Option("--block-milliseconds", help="Deadlines count blocks; slow machines.")
-    ] = 1_000,
-    seed: Annotated[int, typer.Option("--seed", help="Fixes keys, package and training.")] = 1,
+    block_milliseconds: BlockMilliseconds = 1_000,
+    seed: Seed = 1,
     json_output: Json = False,
 ) -> int:
     """
