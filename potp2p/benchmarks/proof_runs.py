@@ -66,8 +66,8 @@ class Shelf:
             return None
         try:
             kept: object = json.loads(path.read_text())
-        except ValueError:
-            return None
+        except (OSError, ValueError):
+            return None  # unreadable or damaged: it is made again
         if not isinstance(kept, dict) or kept.get("asked") != _asked(name, question):
             return None
         answer = kept.get("answer")

@@ -83,6 +83,15 @@ async def test_a_damaged_or_foreign_file_is_no_answer(tmp_path: Path, damage: st
     assert json.loads(path.read_text())["answer"] == {"said": "y"}
 
 
+async def test_what_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+    await carried_out(tmp_path, run_of("one", "y"))
+    path = only_file(tmp_path)
+    path.unlink()
+    path.mkdir()
+    runner, _ = await carried_out(tmp_path, run_of("one", "y"))
+    assert words(runner) == {"one": "y"}
+
+
 def test_a_folder_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="--resume"):
         Shelf(Path(__file__))
