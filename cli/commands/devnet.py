@@ -27,8 +27,9 @@ Adversaries = Annotated[
     list[str] | None,
     typer.Option(
         "--adversary",
-        metavar="KIND=COUNT",
-        help="Put cheats into the network; again for further kinds. An unknown KIND lists all.",
+        metavar="KIND[=COUNT]",
+        help="Put cheats into the network, one where no COUNT is given; again for further kinds. "
+        "An unknown KIND lists all.",
     ),
 ]
 
