@@ -45,7 +45,7 @@ from potp2p.services.retention import RetentionService
 from potp2p.services.snapshots import SnapshotService
 from potp2p.services.status import StatusService
 from potp2p.services.sync import SyncService
-from potp2p.storage.ports import BlobStore, ChainStore, Notebook, SnapshotStore
+from potp2p.storage.ports import BlobStore, ChainStore, Notebook, Scratch, SnapshotStore
 from potp2p.workers.ports import WorkerFacts, Workers
 
 FOLLOWER_PATIENCE_SECONDS = 0.3
@@ -85,6 +85,7 @@ class Adapters:
     network_facts: Callable[[], NetworkFacts]
     chain_store: ChainStore
     blob_store: BlobStore
+    scratch: Scratch
     notebook: Notebook
     journal: Journal
     safety: SafetyRecord
@@ -294,7 +295,7 @@ class _Parts:
             self.adapters.notebook,
             outbox,
             registrar,
-            self.plan.data_folder / "work",
+            self.adapters.scratch,
             self.logbook.say,
         )
 
@@ -328,7 +329,7 @@ class _Parts:
             workers,
             self.adapters.notebook,
             outbox,
-            self.plan.data_folder / "work",
+            self.adapters.scratch,
             self.logbook.say,
         )
 

@@ -42,6 +42,7 @@ from potp2p.storage.journal import JournalFile
 from potp2p.storage.lock import lock_folder
 from potp2p.storage.notebook import LmdbNotebook
 from potp2p.storage.safety import SafetyFile, create_record
+from potp2p.storage.scratch import ScratchFolder
 from potp2p.storage.snapshots import SnapshotFolder
 from potp2p.workers.devices import discover_names
 from potp2p.workers.ports import WorkerFleet
@@ -78,7 +79,6 @@ async def run_node(
         await begin_at_checkpoint(launch, secret, genesis, adapters)
         node = build(_plan(launch, secret, genesis), adapters)
         _tell_silence(node)
-        (launch.data_folder / "work").mkdir(exist_ok=True)
         async with trio.open_nursery() as nursery:
             if workers is not None:
                 await nursery.start(workers.run)
@@ -168,6 +168,7 @@ def _open_adapters(
         network_facts=network.facts,
         chain_store=LmdbChainStore(environment),
         blob_store=BlobFiles(folder / "blobs", launch.blob_quota_bytes),
+        scratch=ScratchFolder.open(folder / "work"),
         notebook=LmdbNotebook(environment),
         journal=stack.enter_context(JournalFile.open(folder / JOURNAL)),
         safety=stack.enter_context(SafetyFile.open(folder / SAFETY_RECORD)),

@@ -9,7 +9,6 @@ it leaves. Replays are `auditing.py`, on miners too.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 
 import trio
 
@@ -53,7 +52,7 @@ from potp2p.services.drafts import (
 from potp2p.services.errands import Act, Errands, bind
 from potp2p.services.outbox import OutboxService
 from potp2p.services.salts import Salted, own_salt
-from potp2p.storage.ports import Notebook
+from potp2p.storage.ports import Notebook, Scratch
 from potp2p.training.commands import Aggregate, CheckPayload, Inspect, Lease
 from potp2p.training.reports import Aggregated, Checked, Inspected, Progress
 from potp2p.workers.ports import Workers
@@ -74,7 +73,7 @@ class JudgingService:
     workers: Workers
     notebook: Notebook
     outbox: OutboxService
-    scratch: Path
+    scratch: Scratch
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _sound: dict[Claimant, bool] = field(default_factory=dict[Claimant, bool])
@@ -275,21 +274,21 @@ class JudgingService:
             )
             for claimed in duty.accepted
         ]
-        result = self.scratch / f"{duty.task.hex()[:16]}-{duty.round}.safetensors"
-        command = Aggregate(
-            duty.rules,
-            duty.task,
-            duty.round,
-            str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
-            str(await self.packages.theta(duty.package_root, duty.theta, hints)),
-            tuple(str(path) for path in payloads),
-            str(result),
-            str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
-            tuple(claimed.height for claimed in duty.accepted),
-        )
-        report = await self.workers.execute(command)
-        assert isinstance(report, Aggregated)
-        root = await self.blobs.publish(result)
+        with self.scratch.lend(f"{duty.task.hex()}-{duty.round}.safetensors") as result:
+            command = Aggregate(
+                duty.rules,
+                duty.task,
+                duty.round,
+                str(await self.packages.file(duty.package_root, MODEL_FILE, hints)),
+                str(await self.packages.theta(duty.package_root, duty.theta, hints)),
+                tuple(str(path) for path in payloads),
+                str(result),
+                str(await self.packages.file(duty.package_root, EVALUATION_FILE, hints)),
+                tuple(claimed.height for claimed in duty.accepted),
+            )
+            report = await self.workers.execute(command)
+            assert isinstance(report, Aggregated)
+            root = await self.blobs.publish(result)
         loss = report.evaluation_loss / 1e6
         self.say("task", f"{duty.task.hex()[:8]} round {duty.round} done, loss {loss:.4f}")
         return RoundResult(

@@ -9,7 +9,6 @@ same payload and trace, and the salt is made from the key (salts.py).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import trio
 
@@ -37,7 +36,7 @@ from potp2p.services.drafts import (
 from potp2p.services.outbox import OutboxService
 from potp2p.services.registration import Registrar
 from potp2p.services.salts import Salted, own_salt
-from potp2p.storage.ports import Notebook
+from potp2p.storage.ports import Notebook, Scratch
 from potp2p.training.commands import Lease, Train
 from potp2p.training.reports import Progress, Trained
 from potp2p.workers.ports import Workers
@@ -84,7 +83,7 @@ class MiningService:
     notebook: Notebook
     outbox: OutboxService
     registrar: Registrar
-    scratch: Path
+    scratch: Scratch
     say: Callable[[str, str], None]
     """Log: tag and text."""
     _works: dict[LeasePlace, _Work] = field(default_factory=dict[LeasePlace, _Work])
@@ -178,18 +177,18 @@ class MiningService:
         model = await self.packages.file(duty.package_root, MODEL_FILE, hints)
         data = await self.packages.file(duty.package_root, shard_file(shard), hints)
         theta = await self.packages.theta(duty.package_root, duty.theta, hints)
-        payload = self.scratch / f"{task.hex()[:16]}-{round_}-{shard}.payload"
         work.stage = "training"
 
         def note(progress: Progress) -> None:
             work.progress = progress
 
         lease = Lease(self.keys.account, task, round_, shard)
-        command = Train(lease, duty.rules, str(model), str(theta), str(data), str(payload))
-        report = await self.workers.execute(command, progress=note, device=self._device())
-        assert isinstance(report, Trained)
-        # Nobody may copy a payload before its claim stands: it is served only from then on.
-        blob = await self.blobs.withhold(payload)
+        with self.scratch.lend(f"{task.hex()}-{round_}-{shard}.payload") as payload:
+            command = Train(lease, duty.rules, str(model), str(theta), str(data), str(payload))
+            report = await self.workers.execute(command, progress=note, device=self._device())
+            assert isinstance(report, Trained)
+            # Nobody may copy a payload before its claim stands: it is served only from then on.
+            blob = await self.blobs.withhold(payload)
         draft = ContributionDraft(
             payload=blob,
             salt=own_salt(self.keys.secret, Salted.TRACE, lease_key(*work.key)),

@@ -21,6 +21,7 @@ from potp2p.simulation.network import MemoryHub, MemoryNetwork
 from potp2p.simulation.stores import FolderBlobStore, MemoryChainStore, MemoryNotebook
 from potp2p.simulation.transits import Address
 from potp2p.simulation.workers import FakeWorkers
+from potp2p.storage.scratch import ScratchFolder
 from potp2p.workers.ports import Workers
 
 
@@ -64,7 +65,6 @@ class Machine:
     """How often it was started."""
 
     def __post_init__(self) -> None:
-        (self.folder / "work").mkdir(parents=True)
         self._format()
 
     @property
@@ -163,6 +163,7 @@ class Machine:
             network_facts=self.network.facts,
             chain_store=self.store,
             blob_store=self.blobs,
+            scratch=ScratchFolder.open(self.folder / "work"),
             notebook=self.notebook,
             journal=self.journal,
             safety=self.record,

@@ -1,6 +1,7 @@
 """What services see of the disk; the adapters beside this file and the simulation satisfy it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -207,6 +208,13 @@ class Partial(Protocol):
 
     async def complete(self) -> Path:
         """Make the blob known and return its file; every chunk must be there."""
+
+
+class Scratch(Protocol):
+    """Room for files that workers write and the blob store copies."""
+
+    def lend(self, name: str) -> AbstractContextManager[Path]:
+        """Lend a path that nobody else holds; what was written there goes at the end."""
 
 
 class BlobStore(Protocol):

@@ -105,3 +105,15 @@ async def test_no_sweep_lets_go_of_what_a_node_is_bound_to(
                     else decode(ResultDraft, note).result.root
                 )
                 assert bound_to in machine.blobs.pinned()
+
+
+async def test_what_was_written_on_the_way_into_the_store_is_not_kept_beside_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path) as world:
+        _, task_id = await world.submit(make_rules(rounds=2))
+        chain = world.machines["validator-0"].node.chain
+        await world.until(lambda: chain.state().task(task_id).status is TaskStatus.FINISHED)
+        for name, machine in world.machines.items():
+            left = list((machine.folder / "work").iterdir())
+            assert not left, f"{name} keeps {left}"
