@@ -50,6 +50,14 @@ HONEST_BESIDES: Final = frozenset(
 COMPARED: Final = frozenset({*HONEST_BESIDES, Kind.DATA_WITHHOLDING_CLIENT})
 """Adversaries that are held against the same run without their lies."""
 
+FLOORLESS: Final = frozenset({Kind.SELF_DEALING_CLIENT, Kind.RIVAL_AUTHOR})
+"""
+Adversaries whose profit is counted without a devnet's subsidy floor.
+
+It pays authors out of nothing, block by block: to one that pays itself it is not there to be won
+elsewhere, and one that makes rounds longer must not count what the further blocks paid.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ProofPlan:
@@ -173,7 +181,6 @@ def _world(  # noqa: PLR0913  # what tells one run from another
         audit_rate=rate,
         ban_blocks=ban_blocks,
         bond=BOND,
-        # A devnet's floor pays authors out of nothing, which is not there to be won elsewhere.
-        subsidy_floor=0 if Kind.SELF_DEALING_CLIENT in kinds else POT // 10,
+        subsidy_floor=0 if FLOORLESS.intersection(kinds) else POT // 10,
         seed=plan.seed,
     )

@@ -148,6 +148,7 @@ def _row(row: Row) -> Document:
         "reports": row.reports,
         "challenges": row.challenges,
         "challenges_lost": row.challenges_lost,
+        "forgone": row.forgone,
         "tested": row.tested,
         "caught": row.caught,
         "banned_in_round": row.banned_in_round,

@@ -39,6 +39,7 @@ def row(kind: Kind | None = None, place: str = "miner", **counts: object) -> Doc
         "caught",
         "challenges",
         "challenges_lost",
+        "forgone",
     )
     blank: Document = dict.fromkeys(numbers, 0) | {"banned_in_round": None, "deeds": {}}
     return {**blank, "kind": kind, "place": place, "name": "x", **counts}
@@ -178,8 +179,9 @@ def test_all_is_well_when_everything_is_within_its_target() -> None:
         {"quick": False},
         {"adversaries": [beaten(profit_ratio=0.1)]},
         {"adversaries": [beaten(kind="withholder", profit_ratio=0.0)]},
-        {"adversaries": [beaten(kind="data-withholding-client", profit_ratio=0.0001)]},
-        {"adversaries": [beaten(kind="data-withholding-client", profit_ratio=0.0, caught=2)]},
+        {"adversaries": [beaten(profit_ratio=0.0)]},
+        {"adversaries": [beaten(beside_honest=0.0001, beside_honest_error=0.0)]},
+        {"adversaries": [beaten(beside_honest=0.07, beside_honest_error=0.02)]},
         {"adversaries": [beaten(profit_ratio=None)]},
         {"failed": [{"run": "certain-1", "error": "exit 1"}]},
         {"adversaries": [beaten(caught=2, audited=2)]},
@@ -198,50 +200,56 @@ def test_a_whole_point_of_accuracy_is_within_a_point() -> None:
     assert not is_within_targets(whole(accuracy={"clean": 0.995, "by_kind": {"noise": 0.9849}}))
 
 
-def test_only_what_everybody_may_do_is_no_failure_where_it_gains_nothing() -> None:
+def test_no_kind_is_excused_from_losing_money() -> None:
     for kind in Kind:
         found = whole(adversaries=[beaten(kind=str(kind), profit_ratio=0.0)])
-        assert is_within_targets(found) is (kind is Kind.DATA_WITHHOLDING_CLIENT)
+        assert not is_within_targets(found)
 
 
-@pytest.mark.parametrize(("paid", "profit"), [(40, 0.0), (39, 0.05), (41, -0.05)])
-def test_a_client_that_withholds_gains_what_its_miners_are_paid_less(
-    paid: int, profit: float
+@pytest.mark.parametrize(
+    ("paid", "beside", "is_beaten"), [(40, 0.0, True), (39, 0.05, False), (41, -0.05, True)]
+)
+def test_a_client_that_withholds_spends_its_money_and_pays_miners_as_one_that_stays(
+    paid: int, beside: float, is_beaten: bool
 ) -> None:
     kind = Kind.DATA_WITHHOLDING_CLIENT
     plan = ProofPlan(quick=True, kinds=(kind,))
-    lying = world(row(gain=20, paid=paid, audited=4), kinds=(kind,), name="w", client_spent=71)
+    lying = world(row(gain=20, paid=paid, audited=4), kinds=(kind,), name="w", client_spent=70)
     honest = world(row(gain=20, paid=40), kinds=(kind,), name="w-reformed")
     (found,) = adversary_figures(plan, [lying, honest], [])
-    assert found["profit_ratio"] == profit
-    assert "every client may" in str(found["allowed"])
-    assert found["money"] == [
-        {
-            "client_spent": 71,
-            "client_spent_reformed": 70,
-            "miners_paid": paid,
-            "miners_paid_reformed": 40,
-        }
-    ]
+    assert found["profit_ratio"] == -3.5
+    assert (found["beside_honest"], found["beside_honest_error"]) == (beside, 0.0)
+    assert is_within_targets(whole(adversaries=[found])) is is_beaten
 
 
-def rival(gain: int, honest: Sequence[int]) -> Document:
+def test_a_client_whose_money_comes_back_is_not_beaten() -> None:
+    kind = Kind.DATA_WITHHOLDING_CLIENT
+    plan = ProofPlan(quick=True, kinds=(kind,))
+    lying = world(row(gain=20, audited=4), kinds=(kind,), name="w", client_spent=0)
+    honest = world(row(gain=20), kinds=(kind,), name="w-reformed")
+    (found,) = adversary_figures(plan, [lying, honest], [])
+    assert not is_within_targets(whole(adversaries=[found]))
+
+
+def rival(gain: int, honest: Sequence[int], *, forgone: int = 4, missed: int = 0) -> Document:
     """Return the figure of a rival author beside honest miners that gained so much more."""
     kind = Kind.RIVAL_AUTHOR
     plan = ProofPlan(quick=True, kinds=(kind,))
 
-    def rows(mine: int, others: Sequence[int]) -> list[Document]:
-        lies = row(kind, gain=mine, name="r", deeds={"left out": 5})
-        return [lies, *(row(gain=each, name=f"m{at}") for at, each in enumerate(others))]
+    def rows(mine: int, others: Sequence[int], lost: int) -> list[Document]:
+        lies = row(kind, gain=mine, name="r", forgone=forgone, deeds={"left out": 5})
+        first, *rest = (row(gain=each, name=f"m{at}") for at, each in enumerate(others))
+        first = {**first, "missed": lost, "accepted": 5, "paid": 50}
+        return [lies, first, *rest]
 
-    lying = world(*rows(100 + gain, [100 + each for each in honest]), kinds=(kind,), name="w")
-    control = world(*rows(100, [100] * len(honest)), kinds=(kind,), name="w-reformed")
+    lying = world(*rows(100 + gain, [100 + each for each in honest], missed), kinds=(kind,))
+    control = world(*rows(100, [100] * len(honest), 0), kinds=(kind,), name="w-reformed")
     (found,) = adversary_figures(plan, [lying, control], [])
     return found
 
 
 @pytest.mark.parametrize(
-    ("gain", "honest", "beaten"),
+    ("gain", "honest", "is_beaten"),
     [
         (10, (10, 10), True),
         (11, (10, 10), False),
@@ -250,19 +258,30 @@ def rival(gain: int, honest: Sequence[int]) -> Document:
         (60, (10, -10), False),
     ],
 )
-def test_a_rival_author_may_gain_what_chance_gives_and_no_more(
-    gain: int, honest: Sequence[int], beaten: bool
+def test_a_rival_authors_balance_may_show_what_chance_gives_and_no_more(
+    gain: int, honest: Sequence[int], is_beaten: bool
 ) -> None:
     found = rival(gain, honest)
-    assert is_within_targets(whole(adversaries=[found])) is beaten
-    assert "draws" in str(found["by_chance"])
+    assert is_within_targets(whole(adversaries=[found])) is is_beaten
 
 
-def test_no_other_kind_is_excused_by_chance() -> None:
-    for kind in Kind:
-        lucky = beaten(kind=str(kind), profit_ratio=0.01, profit_error=0.1)
-        found = whole(adversaries=[lucky])
-        assert is_within_targets(found) is (kind is Kind.RIVAL_AUTHOR)
+def test_a_rival_author_loses_the_tips_that_it_left_to_others() -> None:
+    assert rival(10, (10, -10))["profit_ratio"] == -0.04
+    unharmed = rival(0, (0, 0), forgone=0)
+    assert unharmed["profit_ratio"] == 0.0
+    assert not is_within_targets(whole(adversaries=[unharmed]))
+
+
+def test_a_lease_that_another_miner_lost_counts_as_won_by_a_rival_author() -> None:
+    found = rival(0, (0, 0), missed=1)
+    assert found["profit_ratio"] == pytest.approx((10 - 4) / 100)
+    assert not is_within_targets(whole(adversaries=[found]))
+
+
+def test_profits_of_those_that_a_floor_would_pay_are_counted_without_one() -> None:
+    floors = {each.kinds[0]: each.subsidy_floor for each in profit_worlds(ProofPlan(quick=False))}
+    without = {kind for kind, floor in floors.items() if floor == 0}
+    assert without == {"self-dealing-client", "rival-author"}
 
 
 def test_the_least_gain_is_not_rounded_down_to_nothing() -> None:

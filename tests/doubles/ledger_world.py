@@ -590,6 +590,11 @@ def with_audits(rate: int, **changes: object) -> Callable[[Genesis], Genesis]:
     return change
 
 
+def without_tips(genesis: Genesis) -> Genesis:
+    """Return a network whose claims leave no tips, so that validators earn by judging alone."""
+    return replace(genesis, money=replace(genesis.money, claim_tip=PartsPerMillion(0)))
+
+
 def with_large_bonds(genesis: Genesis) -> Genesis:
     """Bond the miners so highly that hardly one contribution in a million is audited."""
     rigs = [key_pair(f"miner {number}").node_id for number in range(3)]

@@ -391,7 +391,7 @@ MUTANTS: Final = (
         "ledger",
         "tests/protocol/ledger/test_block.py",
         (
-            Edit("protocol/ledger/batch.py", "self.tips += fee - burned", "self.tips += fee"),
+            Edit("protocol/ledger/batch.py", "self.context) - burned", "self.context)"),
             Edit("protocol/ledger/batch.py", "self.burned += burned", "self.burned += 0"),
         ),
     ),

@@ -146,4 +146,18 @@ ROUNDS: Final = (
         "return price.miner * money.unserved_fine // PPM",
         "return price.miner * money.unserved_fine // PPM // 2",
     ),
+    _mutant(
+        "a tip for every claim",
+        TESTS + "test_claim_tips.py",
+        LEDGER + "contributions.py",
+        "if is_first else Amount(0)",
+        "if is_first or True else Amount(0)",
+    ),
+    _mutant(
+        "tips that nobody pays",
+        TESTS + "test_claim_tips.py",
+        LEDGER + "contributions.py",
+        "    spend(state, task_id, tip)\n",
+        "",
+    ),
 )

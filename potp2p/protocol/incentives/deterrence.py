@@ -16,10 +16,12 @@ once gains at most k R (1 - p/2)^k and is caught the more surely, so k = 1 is it
 
 Who claims and serves no payload is never in a set, so that no audit catches it; each such claim is
 fined. What it may still earn is by auditing others honestly: all auditors together share a of a
-lease's price, of which a part c goes to who found the round's result, and the miner m. By a fine of
-the part u of a miner's pay it loses where its part of the audits is no larger than that of others:
+lease's price, of which a part c goes to who found the round's result, and the miner m, less the
+part t of it that tips the block with the claim. By a fine of the part u of a miner's pay it loses
+where its part of the audits is no larger than that of others, even if its friends write every block
+and get the whole tip:
 
-    u > a (1 - c) / m
+    u (1 - t) m > a (1 - c) + t m
 
 Whoever is below the least bond is audited every time and keeps its pay as bond, so that it loses
 with its first conviction all that it was ever paid.
@@ -99,7 +101,7 @@ def worth_of(money: MoneyParameters, training: TrainingParameters) -> int:
     if not money.miners_share:
         return 0
     auditors = money.lease_pay * money.auditors_share // money.miners_share
-    price = LeasePrice(money.lease_pay, Amount(auditors), Amount(0))
+    price = LeasePrice(money.lease_pay, Amount(auditors), Amount(0), Amount(0))
     return audit_worth(price, rate=training.audit_rate, committee=training.audit_committee)
 
 
@@ -109,9 +111,10 @@ def _caught(stake: int, bond: int, rate: int) -> int:
 
 
 def _unserved(money: MoneyParameters) -> int:
-    """Return what auditing pays for each lease of the usual pay, less the fine; rounded up."""
+    """Return what audits and tip pay for each lease of the usual pay, less the fine; rounded up."""
     if not money.miners_share:
         return 0
-    audits = money.lease_pay * money.auditors_share * (PPM - money.result_share)
-    fine = money.lease_pay * money.unserved_fine * money.miners_share
-    return -((fine - audits) // (PPM * money.miners_share))
+    audits = money.auditors_share * (PPM - money.result_share) * PPM
+    tip = money.claim_tip * money.miners_share * PPM
+    fine = money.unserved_fine * (PPM - money.claim_tip) * money.miners_share
+    return -(money.lease_pay * (fine - audits - tip) // (PPM * PPM * money.miners_share))

@@ -17,19 +17,28 @@ class LeasePrice:
     miner: Amount
     auditors: Amount
     burned: Amount
+    tip: Amount
+    """To the block that takes in the lease's first claim, whatever becomes of the lease."""
 
     @property
     def whole(self) -> Amount:
         """Return the price of the lease."""
-        return Amount(self.miner + self.auditors + self.burned)
+        return Amount(self.miner + self.auditors + self.burned + self.tip)
 
 
 def lease_price(budget: int, leases: int, money: MoneyParameters) -> LeasePrice:
-    """Cut a budget into equal leases; what does not divide stays in the escrow."""
+    """
+    Cut a budget into equal leases; what does not divide stays in the escrow.
+
+    The tip comes out of the miners' share: a miner pays for its claim's place in a block, as
+    whoever sends a paid transaction does.
+    """
     price = budget // leases
     auditors = price * money.auditors_share // PPM
     burned = price * money.burned_share // PPM
-    return LeasePrice(Amount(price - auditors - burned), Amount(auditors), Amount(burned))
+    miner = price - auditors - burned
+    tip = miner * money.claim_tip // PPM
+    return LeasePrice(Amount(miner - tip), Amount(auditors), Amount(burned), Amount(tip))
 
 
 def split(pool: int, scores: Sequence[int]) -> tuple[Amount, ...]:

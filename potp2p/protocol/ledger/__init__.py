@@ -73,6 +73,14 @@ travels one hop. Paid ones keep to their half of a block, free ones may flow ove
 free one comes first is the author's choice, by deadline; that none is left out for long is a rule
 of votes, not of blocks (consensus): nobody can prove what a node has held.
 
+Tips of claims (contributions.py, incentives/rewards.py; genesis: claim_tip). The first claim of a
+lease leaves its block a tip, like a paid transaction: half for the ranked author, the rest for the
+primary with its frame. The task pays it out of what the miner would get. The design pays authors
+nothing for a claim, so that one that leaves rivals' claims out, as long as forced inclusion lets
+it, lost nothing by it; now it loses the tip to the block that has them. It is due whatever becomes
+of the lease, since the records need not remember who wrote which block; so a claim that is not
+served costs its miner more than the whole tip (deterrence.py), and each lease tips once.
+
 Draws and what they are over (each set is fixed before the last f + 1 different primaries revealed):
 - authors of a height: weights frozen as the cycle opens, of results that were final before the last
   f + 1 reveals in front of their booking (booking.py, epochs.py); beacon of the last block.

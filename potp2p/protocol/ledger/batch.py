@@ -148,12 +148,12 @@ class Batch:
         if not self.verified(encoded):
             verify_transaction(transaction, self.context.chain_id)
         child = self.state.child()
-        fee = apply(child, transaction, self.context)
+        tip = apply(child, transaction, self.context) - burned
         child.merge()
         size = len(encoded) + TRANSACTION_OVERHEAD_BYTES
         self.whole.add(size)
         if not is_free(body.action):
             self.paid.add(size)
-        self.tips += fee - burned
+        self.tips += tip
         self.burned += burned
         self.included.append(encoded)

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from potp2p.foundation.errors import RejectionReason
-from potp2p.foundation.types import AccountId, Height, Round, TaskId
+from potp2p.foundation.types import AccountId, Amount, Height, Round, TaskId
 from potp2p.protocol.ledger.context import BlockContext, Sender, require
+from potp2p.protocol.ledger.money import spend
 from potp2p.protocol.ledger.records import (
     Claim,
     LeaseStatus,
@@ -17,7 +18,7 @@ from potp2p.protocol.ledger.records import (
 from potp2p.protocol.ledger.round_records import Attestation
 from potp2p.protocol.ledger.seats import require_judge
 from potp2p.protocol.ledger.state import State
-from potp2p.protocol.ledger.tasks import samples_of
+from potp2p.protocol.ledger.tasks import price_of, samples_of
 from potp2p.protocol.wire.transactions import Attest, Contribute
 
 BYTE_BITS: Final = 8
@@ -25,11 +26,12 @@ BYTE_BITS: Final = 8
 
 def apply_contribute(
     state: State, sender: Sender, action: Contribute, context: BlockContext
-) -> None:
+) -> Amount:
     """
-    Book a miner's first claim for a lease that it holds, or that it stands in for.
+    Book a miner's claim for a lease that it holds, or that it stands in for, and return its tip.
 
-    Both may claim one shard: whose claim is the round's is decided when the set is fixed.
+    Both may claim one shard: whose claim is the round's is decided when the set is fixed. The tip
+    of the first of them is taken out of the task's escrow; the caller hands it out.
     """
     task, record = round_in_work(state, action.task, action.round)
     require(record.phase is RoundPhase.CLAIMS, RejectionReason.TOO_LATE, "claims have ended")
@@ -60,6 +62,15 @@ def apply_contribute(
         record = replace(record, stand_ins=rows)
     record = replace(record, claims=record.claims + is_first)
     state.put_round(action.task, action.round, record)
+    return _tip_of(state, action.task, context) if is_first else Amount(0)
+
+
+def _tip_of(state: State, task_id: TaskId, context: BlockContext) -> Amount:
+    """Take the tip of a lease's claim out of its task's escrow."""
+    task = state.task(task_id)
+    tip = price_of(task.rules, task.budget, context.genesis).tip
+    spend(state, task_id, tip)
+    return tip
 
 
 def _claim_of(action: Contribute, height: Height) -> Claim:

@@ -151,6 +151,7 @@ def _seat_rules(genesis: Genesis) -> tuple[_Rule, ...]:
         (money.slash_share <= PPM, "slash beyond the bond"),
         (money.unserved_fine <= PPM, "claims fined by more than a lease pays"),
         (money.result_share <= PPM, "results cost more than the auditors' share"),
+        (money.claim_tip < PPM, "tips of claims that leave nothing to miners"),
         (money.validator_bond > 0, "seats without a bond"),
         (money.base_fee_floor <= BASE_FEE_MAX, "bytes dearer than any price"),
         (
@@ -266,6 +267,7 @@ DEVNET_MONEY: Final = MoneyParameters(
     auditors_share=PartsPerMillion(200_000),
     burned_share=PartsPerMillion(50_000),
     result_share=PartsPerMillion(100_000),
+    claim_tip=PartsPerMillion(20_000),
     subsidy_floor=Amount(1 * POT),
     sponsor_bond=Amount(20 * POT),
     slash_share=PartsPerMillion(PPM),

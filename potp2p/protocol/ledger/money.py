@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from potp2p.foundation.errors import PeerError, RejectionReason
-from potp2p.foundation.types import AccountId, Amount, Height, NodeId
+from potp2p.foundation.types import AccountId, Amount, Height, NodeId, TaskId
 from potp2p.protocol.crypto.identity import account_of
 from potp2p.protocol.ledger.records import (
     DUE_MAX,
@@ -58,6 +58,16 @@ def burn(state: State, amount: int, *, by_task: bool) -> None:
             burned=Amount(chain.burned + amount),
             burned_in_cycle=Amount(chain.burned_in_cycle + (amount if by_task else 0)),
         )
+    )
+
+
+def spend(state: State, task_id: TaskId, amount: int) -> None:
+    """Take money out of a task's escrow for its training; the caller puts it somewhere."""
+    task = state.task(task_id)
+    assert 0 <= amount <= task.escrow, "pay beyond the escrow"
+    state.put_task(
+        task_id,
+        replace(task, escrow=Amount(task.escrow - amount), paid=Amount(task.paid + amount)),
     )
 
 

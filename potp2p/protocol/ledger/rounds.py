@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Final
 
 from potp2p.foundation.types import (
-    Amount,
     Round,
     ShardIndex,
     TaskId,
@@ -16,7 +15,7 @@ from potp2p.protocol.incentives.scores import (
 )
 from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.leasing import start_round
-from potp2p.protocol.ledger.money import burn
+from potp2p.protocol.ledger.money import burn, spend
 from potp2p.protocol.ledger.records import (
     LOSSES_KEPT,
     LeaseRecord,
@@ -169,11 +168,7 @@ def _burn_share(state: State, context: BlockContext, task_id: TaskId, leases: in
     """Burn the protocol's share of a round's accepted leases; returns how much that was."""
     task = state.task(task_id)
     burned = price_of(task.rules, task.budget, context.genesis).burned * leases
-    assert burned <= task.escrow
-    state.put_task(
-        task_id,
-        replace(task, escrow=Amount(task.escrow - burned), paid=Amount(task.paid + burned)),
-    )
+    spend(state, task_id, burned)
     burn(state, burned, by_task=True)
     return burned
 

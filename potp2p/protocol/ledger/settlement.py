@@ -10,7 +10,7 @@ from potp2p.protocol.ledger.context import BlockContext
 from potp2p.protocol.ledger.keys import LeasePlace
 from potp2p.protocol.ledger.lease_story import story_of
 from potp2p.protocol.ledger.miners import book_pay, close_leases
-from potp2p.protocol.ledger.money import add_bond, credit, payout_of
+from potp2p.protocol.ledger.money import add_bond, credit, payout_of, spend
 from potp2p.protocol.ledger.receipt_records import Receipt, ReportLine
 from potp2p.protocol.ledger.receipts import SettledRound
 from potp2p.protocol.ledger.records import LeaseRecord, LeaseStatus, RoundPhase, RoundRecord
@@ -187,11 +187,6 @@ def _pay_from_escrow(
     state: State, task_id: TaskId, node: NodeId, amount: int, *, kept: int = 0
 ) -> None:
     """Pay a node for its work; a part may be kept as its own bond."""
-    task = state.task(task_id)
-    assert amount <= task.escrow, "pay beyond the escrow"
-    state.put_task(
-        task_id,
-        replace(task, escrow=Amount(task.escrow - amount), paid=Amount(task.paid + amount)),
-    )
+    spend(state, task_id, amount)
     add_bond(state, account_of(node), kept)
     credit(state, payout_of(state, node), amount - kept)

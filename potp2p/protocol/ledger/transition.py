@@ -131,8 +131,9 @@ def _signed(keys: KeyPair, chain_id: ChainId, body: TransactionBody) -> bytes:
 
 def apply(state: State, transaction: Transaction, context: BlockContext) -> int:
     """
-    Change the state by one verified transaction and return its fee, which the caller hands out.
+    Change the state by one verified transaction and return what the caller hands out.
 
+    That is its fee; of a lease's first claim the tip, which its task pays.
     Raises PeerError where a rule is broken; the caller then drops the overlay that it gave.
     """
     body = transaction.body
@@ -148,8 +149,7 @@ def apply(state: State, transaction: Transaction, context: BlockContext) -> int:
         )
         state.put_account(sender.account, replace(record, nonce=record.nonce + 1))
         debit(state, sender.account, body.fee)
-    _act(state, sender, transaction, context)
-    return body.fee
+    return body.fee + _act(state, sender, transaction, context)
 
 
 def _require_free_of_charge(body: TransactionBody) -> None:
@@ -162,7 +162,8 @@ def _require_free_of_charge(body: TransactionBody) -> None:
 
 def _act(  # noqa: PLR0912  # one line per kind of action is the table of contents of the law
     state: State, sender: Sender, transaction: Transaction, context: BlockContext
-) -> None:
+) -> int:
+    """Carry an action out and return what a task pays for its place in the block."""
     action = transaction.body.action
     match action:
         case Transfer():
@@ -183,7 +184,7 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
         case AttestPackage():
             apply_attest_package(state, sender, action, context)
         case Contribute():
-            apply_contribute(state, sender, action, context)
+            return apply_contribute(state, sender, action, context)
         case Attest():
             apply_attest(state, sender, action, context)
         case ResultCommit():
@@ -204,3 +205,4 @@ def _act(  # noqa: PLR0912  # one line per kind of action is the table of conten
             apply_evidence(state, action, context)
         case _:
             assert_never(action)
+    return 0

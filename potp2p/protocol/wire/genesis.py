@@ -49,6 +49,8 @@ class MoneyParameters:
     """Shares of a round's price; they add up to one million."""
     result_share: PpmField
     """Part of the auditors' share that validators earn with a round's result."""
+    claim_tip: PpmField
+    """Part of the miners' share that a lease's first claim leaves as a tip to its block."""
     subsidy_floor: AmountField
     """Per block."""
     sponsor_bond: AmountField

@@ -28,9 +28,11 @@ from potp2p.simulation.adversaries.clients import (
     decline_below,
 )
 from potp2p.simulation.adversaries.customer import Customer
+from potp2p.simulation.adversaries.hiders import RivalAuthor
 from potp2p.simulation.adversaries.kinds import Kind, Place
 from potp2p.simulation.adversaries.outcomes import ArenaReport, Row, enter
 from potp2p.simulation.adversaries.roster import cheat_of, parts_of
+from potp2p.simulation.adversaries.tips import claims_of, tips_forgone
 from potp2p.simulation.genesis import key_of, make_genesis
 from potp2p.simulation.machine import Machine
 from potp2p.simulation.network import MemoryHub
@@ -235,6 +237,12 @@ class Arena:
             enter(by_node, receipt)
         for row in self.rows.values():
             row.money_after = self._owned(first, row.name)
+        claims = claims_of(first, height)
+        for cheat in self.cheats:
+            if isinstance(cheat, RivalAuthor):
+                assert cheat.node is not None
+                row = by_node[cheat.node.authoring.keys.node_id]
+                row.forgone = tips_forgone(row.node, cheat.hidden, claims)
         record = first.node.chain.state().task(task)
         return ArenaReport(
             rows=list(self.rows.values()),

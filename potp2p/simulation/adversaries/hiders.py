@@ -1,9 +1,10 @@
 """Miners that keep something back: the payload, the trace, or other miners' claims."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
 from potp2p.exchange.blobs import BlobExchange
+from potp2p.foundation.types import Height
 from potp2p.node.composition import Node
 from potp2p.protocol.ledger.transition import decode_transaction
 from potp2p.protocol.wire.transactions import Attest, Contribute, Free, RevealAudit, RevealTrace
@@ -77,10 +78,13 @@ class RivalAuthor(Cheat):
 
     Hopes that rivals miss their deadlines. Stopped by forced inclusion: validators refuse a block
     that has room and leaves out what they have held for some blocks; ranked authors change with
-    every height besides.
+    every height besides. It pays for each claim that stands in another's block: the tip was its own
+    to take.
     """
 
     KIND: ClassVar = Kind.RIVAL_AUTHOR
+    hidden: dict[Height, frozenset[bytes]] = field(default_factory=dict[Height, frozenset[bytes]])
+    """What it left out of its block of a height, whether or not that block came to stand."""
 
     def take_over(self, node: Node) -> None:
         """Put together blocks from what does not help a rival."""
@@ -92,6 +96,7 @@ class RivalAuthor(Cheat):
             every = pool.candidates()
             kept = tuple(each for each in every if not self._helps_a_rival(each))
             self.deeds["left out"] += len(every) - len(kept)
+            self.hidden[Height(chain.head.height + 1)] = frozenset(every).difference(kept)
             return kept
 
         node.authoring.chain = cast(

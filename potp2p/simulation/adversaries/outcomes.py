@@ -39,6 +39,8 @@ class Row:
     """Contributions of others that it reported on, as auditor or judge."""
     challenges: int = 0
     challenges_lost: int = 0
+    forgone: int = 0
+    """Tips of claims that it left out of its own blocks and others took in: in base units."""
     tested: int = 0
     """Crimes that a rule of the protocol had to decide about."""
     caught: int = 0

@@ -33,8 +33,8 @@ def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
     assert gains["training nothing"] == -POT * 1425 // 10_000
     # (1 - 0.06) x 0.75 / 2 - 0.06 x 20 = -0.8475 POT
     assert gains["claiming a larger gain"] == -POT * 8475 // 10_000
-    # (0.2 x 0.9 / 0.75 - 0.3) x 0.75 = -0.045 POT
-    assert gains["claiming and not serving"] == -POT * 45 // 1000
+    # (0.2 x 0.9 / 0.75 + 0.02 - 0.98 x 0.3) x 0.75 = -0.0255 POT
+    assert gains["claiming and not serving"] == -POT * 255 // 10_000
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,13 @@ def test_every_way_to_cheat_loses_money_on_a_devnet() -> None:
         ),
         (with_money(miner_bond=Amount(0), auditor_slash=Amount(0)), "miners without a bond"),
         (with_money(lease_pay=Amount(0)), "leases without pay"),
-        (with_money(unserved_fine=PartsPerMillion(240_000)), "claiming and not serving earns 0"),
+        (
+            with_money(unserved_fine=PartsPerMillion(240_000), claim_tip=PartsPerMillion(0)),
+            "claiming and not serving earns 0",
+        ),
+        (with_money(unserved_fine=PartsPerMillion(265_306)), "claiming and not serving earns 90"),
+        (with_money(claim_tip=PartsPerMillion(50_000)), "claiming and not serving"),
+        (with_money(claim_tip=PartsPerMillion(PPM)), "leave nothing to miners"),
         (with_money(unserved_fine=PartsPerMillion(0)), "claiming and not serving"),
         (with_money(unserved_fine=PartsPerMillion(PPM + 1)), "fined by more than a lease pays"),
         (with_money(auditor_slash=Amount(21 * POT)), "more than they bond"),

@@ -28,8 +28,10 @@ def test_lease_price_is_cut_whole(budget: int, leases: int) -> None:
     price = lease_price(budget, leases, DEVNET_MONEY)
     assert price.whole == budget // leases
     assert price.whole * leases <= budget
-    assert min(price.miner, price.auditors, price.burned) >= 0
-    assert price.miner >= price.whole * 75 // 100
+    assert min(price.miner, price.auditors, price.burned, price.tip) >= 0
+    miners = price.miner + price.tip
+    assert miners >= price.whole * 75 // 100
+    assert price.tip == miners * 2 // 100, "rounded down: a miner is paid before its block"
 
 
 @given(st.integers(0, 1 << 60), st.lists(st.integers(0, 1 << 50), max_size=12))
@@ -48,7 +50,7 @@ def test_remainder_goes_to_the_first_in_order() -> None:
     assert split(5, []) == ()
 
 
-PRICE = LeasePrice(150, 24, 5)
+PRICE = LeasePrice(150, 24, 5, 6)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from tests.doubles.ledger_world import (
     key_pair,
     with_audits,
     with_large_bonds,
+    without_tips,
 )
 
 ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
@@ -46,9 +47,11 @@ EVERY = 1_000_000
 
 
 def audited_world(**changes: object) -> tuple[LedgerWorld, TaskId]:
-    """Return a network that audits everything, with a task just submitted."""
+    """Return a network that audits everything and pays for it, with a task just submitted."""
     world = build_world(
-        change=lambda genesis: without_result_pay(with_audits(EVERY, **changes)(genesis))
+        change=lambda genesis: without_tips(
+            without_result_pay(with_audits(EVERY, **changes)(genesis))
+        )
     )
     world.run(2)
     return world, world.submit(ONE_ROUND)

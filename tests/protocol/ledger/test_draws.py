@@ -13,7 +13,14 @@ from potp2p.protocol.ledger.records import LeaseStatus, RoundRecord
 from potp2p.protocol.wire.blocks import NO_DIGEST
 from potp2p.protocol.wire.tasks import FinishRule
 from potp2p.protocol.wire.transactions import AuditCommit, Bond, Contribute, RoundResult
-from tests.doubles.ledger_world import BUDGET, RULES, LedgerWorld, build_world, with_audits
+from tests.doubles.ledger_world import (
+    BUDGET,
+    RULES,
+    LedgerWorld,
+    build_world,
+    with_audits,
+    without_tips,
+)
 
 EVERY = 1_000_000
 ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
@@ -113,7 +120,7 @@ def test_drawn_contribution_that_nobody_may_audit_goes_to_all_judges() -> None:
 def test_auditors_are_paid_no_more_than_their_share_of_the_budget() -> None:
     # At this price every contribution is audited, and by the base rate one audit would be worth
     # more than the whole budget: only the pool that rounds have put aside may be spent.
-    world = build_world(change=with_audits(1))
+    world = build_world(change=lambda genesis: without_tips(with_audits(1)(genesis)))
     world.run(2)
     early = replace(RULES, finish=FinishRule(2, MicroNats(1_900_000), 0))
     task = world.submit(early, Amount(40 * BUDGET))

@@ -20,8 +20,10 @@ ONE_ROUND = replace(RULES, rounds=replace(RULES.rounds, rounds=1))
 RARELY = with_audits(1)
 LEASES = RULES.rounds.shards_per_round
 BUDGET = Amount(LEASES * POT)
-FINE = Amount(POT * 75 // 100 * 30 // 100)
-"""Of a lease at one POT: three quarters are the miner's, of which the fine is three tenths."""
+PAY = POT * 735 // 1_000
+"""Of a lease at one POT: three quarters are the miner's, less the tip of its claim."""
+FINE = Amount(PAY * 30 // 100)
+TIPS = LEASES * POT * 15 // 1_000
 
 
 def until_attesting(world: LedgerWorld, budget: Amount = BUDGET) -> TaskId:
@@ -101,7 +103,7 @@ def test_each_claim_that_is_not_attested_is_fined_and_burned_whole() -> None:
     }
     assert world.state.chain().burned == burned + taken
     assert world.state.chain().burned_in_cycle == cycle, "a fine buys nobody weight"
-    assert world.task(task).escrow == BUDGET, "and no client a discount"
+    assert world.task(task).escrow == BUDGET - TIPS, "and no client a discount"
     assert not world.miner(rig).live
     receipts = settle(world, task)
     mine = [each for each in receipts if each.miner == rig.node_id]
@@ -205,4 +207,4 @@ def test_the_part_is_the_networks_own() -> None:
 
     world = ready(change)
     task = keep_back(world, first_rig(world).node_id)
-    assert {each.amount for each in fines_of(world, task)} == {POT * 75 // 100}
+    assert {each.amount for each in fines_of(world, task)} == {PAY}

@@ -25,6 +25,7 @@ from tests.doubles.ledger_world import (
     result_of,
     with_audits,
     with_large_bonds,
+    without_tips,
 )
 
 PATIENT = replace(RULES, rounds=replace(RULES.rounds, result_deadline=12))
@@ -297,7 +298,7 @@ def settled(world: LedgerWorld, task: TaskId) -> list[int]:
 
 def test_those_that_found_the_result_in_time_share_a_tenth_of_the_auditors_share() -> None:
     # At a rate of one in a million nobody is audited: what validators get is for results.
-    world = build_world(change=with_large_bonds)
+    world = build_world(change=lambda genesis: without_tips(with_large_bonds(genesis)))
     late = world.validators[3]
     world.silent = lambda node, action: node == late.node_id and isinstance(action, ResultCommit)
     world.run(2)
@@ -314,14 +315,14 @@ def test_pay_of_results_comes_out_of_what_auditors_would_get() -> None:
     task = world.submit()
     settled(world, task)
     miners = sum(each.paid for each in world.receipts)
-    assert miners == BUDGET * 75 // 100
-    burned = BUDGET * 5 // 100
-    # Miners are drawn as auditors too.
-    assert world.task(task).paid - miners - burned == pytest.approx(BUDGET * 20 // 100, abs=200)
+    assert miners == BUDGET * 735 // 1_000
+    others = world.task(task).paid - miners - BUDGET * (15 + 50) // 1_000
+    # Without tips and what is burned: miners are drawn as auditors too.
+    assert others == pytest.approx(BUDGET * 20 // 100, abs=200)
 
 
 def test_nobody_is_paid_for_a_result_that_had_no_quorum() -> None:
-    world = build_world(change=with_large_bonds)
+    world = build_world(change=lambda genesis: without_tips(with_large_bonds(genesis)))
     world.root_of = lambda validator, root: sha256(root + validator)
     before = world.account(world.client).balance
     world.run(2)

@@ -35,12 +35,13 @@ def test_task_finishes_and_everybody_is_paid() -> None:
     assert [each.kind for each in world.receipts] == [ReceiptKind.PAID] * 18
     assert all(each.audited for each in world.receipts)
     paid = sum(each.paid for each in world.receipts)
-    assert paid == BUDGET * 75 // 100
+    assert paid == BUDGET * 735 // 1_000
     earned = sum(world.miner(each).earned for each in world.miners)
     assert earned == paid
-    # Five per cent are burned, twenty go to the auditors of a network that audits everything.
+    # Five per cent are burned, one and a half tip the blocks with the claims, twenty go to the
+    # auditors of a network that audits everything.
     assert world.state.chain().burned == BUDGET * 5 // 100
-    assert task.paid - paid - BUDGET * 5 // 100 == BUDGET * 20 // 100
+    assert task.paid - paid == BUDGET * (50 + 15 + 200) // 1_000
     assert before - world.account(world.client).balance == BUDGET
 
 

@@ -94,7 +94,7 @@ def test_a_friend_among_the_auditors_does_not_save_a_free_rider(tmp_path: Path) 
 
 
 def test_challenges_without_cause_cost_more_than_they_bring(tmp_path: Path) -> None:
-    report = play(tmp_path, Kind.SPAM_CHALLENGER)
+    report = play(tmp_path, Kind.SPAM_CHALLENGER, floor=0)
     assert_the_honest_are_whole(report)
     (row,) = report.of(Kind.SPAM_CHALLENGER)
     assert row.challenges_lost == row.challenges > 0, row
@@ -110,3 +110,15 @@ def test_who_orders_from_itself_gains_nothing_and_who_hides_its_data_harms_nobod
     (row,) = report.of(Kind.SELF_DEALING_CLIENT)
     assert row.accepted > 2, "it took its own leases"
     assert row.gain < max(each.gain for each in report.of(None))
+
+
+def test_claims_that_a_rival_leaves_out_stand_later_and_their_tips_are_anothers(
+    tmp_path: Path,
+) -> None:
+    report = play(tmp_path, Kind.RIVAL_AUTHOR, Kind.RIVAL_AUTHOR, rounds=8, floor=0)
+    assert_the_honest_are_whole(report)
+    rivals = report.of(Kind.RIVAL_AUTHOR)
+    assert sum(row.deeds["left out"] for row in rivals) > 0
+    assert sum(row.forgone for row in rivals) > 0
+    assert all(row.missed == 0 for row in report.of(None)), "nobody missed a deadline by it"
+    assert all(row.forgone == 0 for row in report.of(None))
