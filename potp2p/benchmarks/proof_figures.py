@@ -12,7 +12,7 @@ from potp2p.benchmarks.proof_plan import (
     ProofPlan,
     control_of,
 )
-from potp2p.benchmarks.proof_profit import beside_honest, profit_of, rounded
+from potp2p.benchmarks.proof_profit import beside_honest, leases_lost, profit_of, rounded
 from potp2p.benchmarks.proof_rows import (
     Document,
     deeds_of,
@@ -126,8 +126,7 @@ def _caught(kind: Kind, world: Document) -> int:
     honest = [row for row in rows_of(world) if is_honest_miner(row)]
     match kind:
         case Kind.RIVAL_AUTHOR:
-            late = sum(number(row, "missed") + number(row, "rejected") for row in honest)
-            return max(0, _tested(kind, world) - late)
+            return max(0, _tested(kind, world) - leases_lost(world))
         case Kind.DATA_WITHHOLDING_CLIENT:
             unpaid = sum(number(row, "void") for row in honest)
             return max(0, _tested(kind, world) - unpaid)

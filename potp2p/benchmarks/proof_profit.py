@@ -32,10 +32,8 @@ def profit_of(kind: Kind, world: Document, control: Document | None) -> float:
     if kind is Kind.DATA_WITHHOLDING_CLIENT:
         return -number(world, "client_spent") / unit
     if kind is Kind.RIVAL_AUTHOR:
-        honest = [row for row in rows if is_honest_miner(row)]
         price = _paid(world) / max(1, sum(number(row, "accepted") for row in rows))
-        lost = sum(number(row, "missed") + number(row, "rejected") for row in honest)
-        return (lost * price - total_of(world, kind, "forgone")) / len(mine) / unit
+        return (leases_lost(world) * price - total_of(world, kind, "forgone")) / len(mine) / unit
     if kind in HONEST_BESIDES:
         assert control is not None, "a run to compare with"
         return _balance(kind, world, control)
@@ -60,6 +58,12 @@ def _balance(kind: Kind, world: Document, control: Document) -> float:
         # A run that takes some blocks longer pays everybody more.
         total -= len(mine) * mean(_differences(world, control))
     return total / len(mine) / _unit(world)
+
+
+def leases_lost(world: Document) -> int:
+    """Return how many of their leases honest miners were not paid for, for whatever reason."""
+    honest = [row for row in rows_of(world) if is_honest_miner(row)]
+    return sum(number(row, why) for row in honest for why in ("missed", "void", "rejected"))
 
 
 def beside_honest(kind: Kind, compared: Sequence[tuple[Document, Document | None]]) -> Document:

@@ -231,19 +231,19 @@ def test_a_client_whose_money_comes_back_is_not_beaten() -> None:
     assert not is_within_targets(whole(adversaries=[found]))
 
 
-def rival(gain: int, honest: Sequence[int], *, forgone: int = 4, missed: int = 0) -> Document:
+def rival(gain: int, honest: Sequence[int], *, forgone: int = 4, **lost: int) -> Document:
     """Return the figure of a rival author beside honest miners that gained so much more."""
     kind = Kind.RIVAL_AUTHOR
     plan = ProofPlan(quick=True, kinds=(kind,))
 
-    def rows(mine: int, others: Sequence[int], lost: int) -> list[Document]:
+    def rows(mine: int, others: Sequence[int], **lost: int) -> list[Document]:
         lies = row(kind, gain=mine, name="r", forgone=forgone, deeds={"left out": 5})
         first, *rest = (row(gain=each, name=f"m{at}") for at, each in enumerate(others))
-        first = {**first, "missed": lost, "accepted": 5, "paid": 50}
+        first = {**first, "accepted": 5, "paid": 50, **lost}
         return [lies, first, *rest]
 
-    lying = world(*rows(100 + gain, [100 + each for each in honest], missed), kinds=(kind,))
-    control = world(*rows(100, [100] * len(honest), 0), kinds=(kind,), name="w-reformed")
+    lying = world(*rows(100 + gain, [100 + each for each in honest], **lost), kinds=(kind,))
+    control = world(*rows(100, [100] * len(honest)), kinds=(kind,), name="w-reformed")
     (found,) = adversary_figures(plan, [lying, control], [])
     return found
 
@@ -272,8 +272,9 @@ def test_a_rival_author_loses_the_tips_that_it_left_to_others() -> None:
     assert not is_within_targets(whole(adversaries=[unharmed]))
 
 
-def test_a_lease_that_another_miner_lost_counts_as_won_by_a_rival_author() -> None:
-    found = rival(0, (0, 0), missed=1)
+@pytest.mark.parametrize("why", ["missed", "void", "rejected"])
+def test_a_lease_that_another_miner_lost_counts_as_won_by_a_rival_author(why: str) -> None:
+    found = rival(0, (0, 0), **{why: 1})
     assert found["profit_ratio"] == pytest.approx((10 - 4) / 100)
     assert not is_within_targets(whole(adversaries=[found]))
 

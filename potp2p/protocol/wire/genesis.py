@@ -50,7 +50,7 @@ class MoneyParameters:
     result_share: PpmField
     """Part of the auditors' share that validators earn with a round's result."""
     claim_tip: PpmField
-    """Part of the miners' share that a lease's first claim leaves as a tip to its block."""
+    """Part of the miners' share that a lease's first claim tips its block with; zero: nothing."""
     subsidy_floor: AmountField
     """Per block."""
     sponsor_bond: AmountField
