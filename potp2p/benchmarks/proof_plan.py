@@ -46,7 +46,7 @@ WORST: Final = (Kind.FREE_RIDER, Kind.PERTURBED_COPIER, Kind.SIGN_FLIP)
 HONEST_BESIDES: Final = frozenset(
     {Kind.SPAM_CHALLENGER, Kind.RIVAL_AUTHOR, Kind.SELF_DEALING_CLIENT}
 )
-"""Adversaries that mine honestly too: their profit is what they own more than if they did only."""
+"""Adversaries that mine honestly too: what they own more than if they did only is by their lies."""
 COMPARED: Final = frozenset({*HONEST_BESIDES, Kind.DATA_WITHHOLDING_CLIENT})
 """Adversaries that are held against the same run without their lies."""
 
